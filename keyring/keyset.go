@@ -18,20 +18,20 @@ import (
 // bytes that AWS KMS encrypts in one call.
 const MaxKeys = 40
 
-// Status is where a key stands in its life.
-type Status string
+// KeyStatus is where a key stands in its life.
+type KeyStatus string
 
 // The statuses, in the order that a key passes through them.
 const (
-	Staged  Status = "staged"  // loaded by processes, seals nothing yet
-	Primary Status = "primary" // seals every new value
-	Retired Status = "retired" // only opens
+	Staged  KeyStatus = "staged"  // loaded by processes, seals nothing yet
+	Primary KeyStatus = "primary" // seals every new value
+	Retired KeyStatus = "retired" // only opens
 )
 
 // Key describes one DEK of a keyset. It holds no key material.
 type Key struct {
 	ID       uint32
-	Status   Status
+	Status   KeyStatus
 	Template Template
 	Binding  BindingScheme
 }

@@ -1,0 +1,211 @@
+package keyring
+
+// Keeping a ring current: polling, loading a changed keyset, noticing one that
+// was rolled back.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// reloadTimeout bounds a look-up that several callers share, which no single
+// caller's context may end.
+const reloadTimeout = 30 * time.Second
+
+// Poll asks the storage now whether the keyset changed, and loads it if so. The
+// ring does this by itself every PollEvery. An error leaves the ring as it is.
+func (r *Ring) Poll(ctx context.Context) error { return r.reload(ctx) }
+
+func (r *Ring) startPolling() {
+	ctx, cancel := context.WithCancel(context.Background())
+	r.stop = cancel
+	if r.config.PollEvery < 0 {
+		return
+	}
+	r.done.Go(func() {
+		for sleep(ctx, vary(r.config.PollEvery)) {
+			_, _ = r.refresh(ctx) // the outcome is in Status, and logged when it changes
+		}
+	})
+}
+
+// refresh reloads, together with other callers where that is safe, and tells
+// whether a look-up that was under way already was joined.
+func (r *Ring) refresh(ctx context.Context) (joined bool, err error) {
+	if !r.joins {
+		return false, r.reload(ctx)
+	}
+	leads := false
+	answer := r.flights.DoChan("", func() (any, error) {
+		leads = true
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reloadTimeout)
+		defer cancel()
+		return nil, r.reload(ctx)
+	})
+	select {
+	case a := <-answer:
+		return !leads, a.Err
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}
+
+// reload compares the stored version with the ring's and loads the keyset if it
+// is newer. No lock is held while the storage is asked.
+func (r *Ring) reload(ctx context.Context) error {
+	stored, err := r.storage.Version(ctx, r.name)
+	if err != nil {
+		return r.storageFailed(ctx, err)
+	}
+	held := r.state.Load().version
+	switch {
+	case stored == held:
+		r.noteCurrent(stored)
+		return nil
+	case stored.Generation <= held.Generation:
+		r.noteOlder(stored)
+		return nil
+	}
+	w, err := r.storage.Load(ctx, r.name)
+	if err != nil {
+		return r.storageFailed(ctx, err)
+	}
+	if err := r.install(ctx, w); err != nil {
+		return err
+	}
+	r.noteCurrent(w.Version)
+	return nil
+}
+
+// install unwraps a newer keyset and swaps it in. One caller at a time asks the
+// KEK; who waited finds the work done. After a failure nobody asks again before
+// a while has passed, so that an outage is not answered by a stampede.
+func (r *Ring) install(ctx context.Context, w Wrapped) error {
+	select {
+	case r.loading <- struct{}{}:
+		defer func() { <-r.loading }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	before := r.state.Load()
+	if w.Generation <= before.version.Generation {
+		return nil
+	}
+	if err := r.health.kekResting(r.config.now()); err != nil {
+		return err
+	}
+	k, err := unwrap(ctx, w, r.keks, r.config.KEKTimeout)
+	if err == nil {
+		err = checkBindings(w)
+	}
+	if err != nil {
+		r.kekFailed(ctx, err)
+		return err
+	}
+	next, err := newState(w.Version, k, before, r.config.now(), r.config.Grace)
+	if err != nil {
+		return err
+	}
+	r.state.Store(next)
+	r.kekAnswered(w, compareIndex(w.Keys, k))
+	return nil
+}
+
+// noteCurrent records that the database holds what the ring holds. A rollback
+// that was noticed is over: the database is back on the same history.
+func (r *Ring) noteCurrent(stored Version) {
+	r.health.polled(r.config.now(), r.joins)
+	r.changeState(func(s *state) bool {
+		over := s.rolledBackTo != Version{} && s.version == stored && r.joins
+		s.rolledBackTo = Version{}
+		return over
+	}, func() {
+		r.config.Logger.Info("strongroom: the database holds this process's keyset again", "generation", stored.Generation)
+	})
+}
+
+// noteOlder records that the database holds an older keyset, or another of the
+// same generation. Seen through a caller's transaction it means nothing: its
+// snapshot may be older than the last change.
+func (r *Ring) noteOlder(stored Version) {
+	if !r.joins {
+		return
+	}
+	r.health.polled(r.config.now(), true)
+	r.changeState(func(s *state) bool {
+		changed := s.rolledBackTo != stored
+		s.rolledBackTo = stored
+		return changed && stored.Generation <= s.version.Generation && stored != s.version
+	}, func() {
+		r.config.Logger.Error("strongroom: the database's keyset was rolled back; opening goes on, sealing is refused",
+			"generation", stored.Generation, "held", r.state.Load().version.Generation)
+	})
+}
+
+// changeState swaps in a changed copy of the state, and calls did if it was
+// changed. change gets the copy and tells whether to keep it.
+func (r *Ring) changeState(change func(*state) bool, did func()) {
+	for {
+		before := r.state.Load()
+		next := *before
+		if !change(&next) {
+			return
+		}
+		if r.state.CompareAndSwap(before, &next) {
+			did()
+			return
+		}
+	}
+}
+
+// mayStartWithout tells whether a ring may start although loading failed.
+func (r *Ring) mayStartWithout(ctx context.Context, err error) bool {
+	return r.config.AllowDegradedStart && errors.Is(err, ErrKEKUnavailable) && ctx.Err() == nil
+}
+
+// checkBindings refuses keys whose values are bound in a way that this version
+// does not know.
+func checkBindings(w Wrapped) error {
+	for _, key := range w.Keys {
+		if key.Binding != CurrentBinding {
+			return fmt.Errorf("%w: key %d has binding scheme %d, this version knows %d: upgrade it",
+				ErrKeysetCorrupt, key.ID, key.Binding, CurrentBinding)
+		}
+	}
+	return nil
+}
+
+// compareIndex tells how the database's index of a keyset differs from it.
+func compareIndex(index []Key, k *Keyset) error {
+	if len(index) != len(k.keys) {
+		return fmt.Errorf("vault_keys lists %d keys, the keyset holds %d", len(index), len(k.keys))
+	}
+	for _, listed := range index {
+		held, ok := k.find(listed.ID)
+		if !ok || held.Status != listed.Status || held.Template != listed.Template {
+			return fmt.Errorf("vault_keys lists key %d as %s %s, the keyset differs", listed.ID, listed.Status, listed.Template)
+		}
+	}
+	return nil
+}
+
+// vary changes a duration by up to a tenth either way, so that processes
+// started together do not act together.
+func vary(d time.Duration) time.Duration {
+	return d + time.Duration((rand.Float64()*0.2-0.1)*float64(d)) //nolint:gosec // spreads load; nothing secret
+}
+
+// sleep waits and tells whether the time passed before ctx ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
