@@ -1,0 +1,141 @@
+package store
+
+// Translating driver errors, in this one place.
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/strongroom/strongroom/keyring"
+)
+
+var (
+	// ErrNotFound reports that what was named is not there: the integration, in
+	// that workspace; or the workspace or user that a row should belong to.
+	ErrNotFound = errors.New("not found")
+
+	// ErrKeyGone reports a write under a key that is not in vault_keys: the
+	// process's keyset is out of date, or the transaction's snapshot too old.
+	ErrKeyGone = errors.New("the key is not in the database")
+
+	// ErrRetryTransaction reports that the transaction cannot go on as it is,
+	// because of what others did meanwhile or because its snapshot is too old:
+	// roll it back and run it again.
+	ErrRetryTransaction = errors.New("retry your transaction")
+
+	// ErrSchema reports tables that this version of the library cannot use.
+	ErrSchema = errors.New("the database's schema does not fit")
+
+	// ErrReplica reports that the keyset was asked of a server in recovery.
+	// Keysets are read from the primary database only.
+	ErrReplica = errors.New("the database is a read replica; connect to the primary")
+)
+
+// ErrConflict and ErrInvalid are the sentinels of package keyring.
+var (
+	ErrConflict = keyring.ErrConflict
+	ErrInvalid  = keyring.ErrInvalid
+)
+
+// translate says what was attempted and gives an error its sentinel. Nothing of
+// a Postgres error passes that may hold row data: DETAIL, CONTEXT, the query,
+// and messages that quote input.
+func translate(op string, err error) error {
+	var pg *pgconn.PgError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, pgx.ErrNoRows):
+		return fmt.Errorf("%s: %w", op, ErrNotFound)
+	case !errors.As(err, &pg) || isTranslated(err):
+		return wrapOnce(op, err)
+	}
+	clean := sanitize(pg)
+	if sentinel, what := meaning(pg); sentinel != nil {
+		return &dbError{op: op, what: what, sentinel: sentinel, pg: clean}
+	}
+	return &dbError{op: op, pg: clean}
+}
+
+// dbError is a translated Postgres error.
+type dbError struct {
+	op, what string
+	sentinel error
+	pg       *pgconn.PgError
+}
+
+func (e *dbError) Error() string {
+	switch {
+	case e.sentinel == nil:
+		return fmt.Sprintf("%s: %v", e.op, e.pg)
+	case e.what == "":
+		return fmt.Sprintf("%s: %v (SQLSTATE %s)", e.op, e.sentinel, e.pg.Code)
+	default:
+		return fmt.Sprintf("%s: %s: %v (SQLSTATE %s)", e.op, e.what, e.sentinel, e.pg.Code)
+	}
+}
+
+func (e *dbError) Unwrap() []error {
+	if e.sentinel == nil {
+		return []error{e.pg}
+	}
+	return []error{e.sentinel, e.pg}
+}
+
+func isTranslated(err error) bool {
+	var translated *dbError
+	return errors.As(err, &translated)
+}
+
+// wrapOnce adds the operation to an error that does not name one yet.
+func wrapOnce(op string, err error) error {
+	if isTranslated(err) || strings.HasPrefix(err.Error(), op+":") {
+		return err
+	}
+	return fmt.Errorf("%s: %w", op, err)
+}
+
+// meaning gives the sentinel of a Postgres error, and what was wrong. On Citus
+// constraint names carry a shard's number behind, hence prefixes.
+func meaning(pg *pgconn.PgError) (sentinel error, what string) {
+	switch pg.Code {
+	case "23503": // foreign_key_violation
+		switch {
+		case strings.HasPrefix(pg.ConstraintName, "integrations_key_id_fkey"):
+			return ErrKeyGone, ""
+		case strings.HasPrefix(pg.ConstraintName, "integrations_workspace_id_fkey"):
+			return ErrNotFound, "the workspace"
+		case strings.HasPrefix(pg.ConstraintName, "integrations_created_by_fkey"):
+			return ErrNotFound, "the user named by CreatedBy"
+		}
+	case "23505": // unique_violation
+		return ErrConflict, "refused by " + pg.ConstraintName
+	case "23514": // check_violation
+		return ErrInvalid, "refused by " + pg.ConstraintName
+	case "40001", "40P01": // serialization_failure, deadlock_detected
+		return ErrRetryTransaction, ""
+	case "42P01", "42703", "42883": // undefined table, column, function
+		return ErrSchema, "run `rotate-keys migrate up`, and check search_path: " + pg.Message
+	}
+	return nil, ""
+}
+
+// sanitize copies the parts of a Postgres error that never hold row data.
+func sanitize(pg *pgconn.PgError) *pgconn.PgError {
+	clean := &pgconn.PgError{
+		Severity: pg.Severity, SeverityUnlocalized: pg.SeverityUnlocalized,
+		Code: pg.Code, Message: pg.Message,
+		SchemaName: pg.SchemaName, TableName: pg.TableName,
+		ColumnName: pg.ColumnName, ConstraintName: pg.ConstraintName,
+	}
+	// Class 22 (data exception) quotes the input; P0 is whatever a host's
+	// trigger raises.
+	if strings.HasPrefix(pg.Code, "22") || (strings.HasPrefix(pg.Code, "P0") && !strings.HasPrefix(pg.Message, "strongroom")) {
+		clean.Message = "message withheld: it may quote data"
+	}
+	return clean
+}
