@@ -59,7 +59,7 @@ const (
 		updated_at = now()`
 
 	whereRow = ` i.id = $1::text AND i.workspace_id = $2::text
-		AND (i.platform = 'slack' OR ($6::bytea IS NULL AND $8::bytea IS NULL))`
+		AND (i.platform = 'slack' OR ($6::bytea IS NULL AND $8::bytea IS NULL AND $10::timestamptz IS NULL))`
 
 	sealStatement = `UPDATE integrations AS i SET key_id = k.key_id,` + setCredentials + `
 		FROM vault_keys k WHERE k.key_id = $14::bigint AND` + whereRow + `
