@@ -169,7 +169,26 @@ CREATE FUNCTION strongroom_schema(OUT version int, OUT supports int)
 -- +goose Down
 SET LOCAL lock_timeout = '5s';
 
+-- +goose StatementBegin
+DO $$
+DECLARE
+    users_of_keys text;
+BEGIN
+    SELECT string_agg(conrelid::regclass::text, ', ' ORDER BY conrelid::regclass::text) INTO users_of_keys
+    FROM pg_constraint
+    WHERE contype = 'f' AND confrelid = 'vault_keys'::regclass;
+    IF users_of_keys IS NOT NULL THEN
+        RAISE EXCEPTION 'table vault_keys is not dropped: % refers to it, and what is sealed there would be lost', users_of_keys
+            USING HINT = 'Back it up if it matters, then drop that table or its foreign key and migrate down again.';
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+
 DROP FUNCTION strongroom_schema();
-DROP TABLE vault_key_events, vault_keys, vault_keyset_wraps, vault_keysets;
+DROP TABLE vault_key_events;
+DROP TABLE vault_keys;
+DROP TABLE vault_keyset_wraps;
+DROP TABLE vault_keysets;
 DROP FUNCTION vault_key_events_guard();
 DROP FUNCTION vault_keysets_guard();

@@ -147,3 +147,11 @@ func begin(t *testing.T, pool *pgxpool.Pool, level pgx.TxIsoLevel) pgx.Tx {
 	return tx
 }
 
+func pgError(t *testing.T, err error) *pgconn.PgError {
+	t.Helper()
+	var pg *pgconn.PgError
+	require.ErrorAs(t, err, &pg)
+	return pg
+}
+
+func quote(text string) string { return "'" + text + "'" }

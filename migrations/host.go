@@ -26,7 +26,12 @@ func CreateHostTables(ctx context.Context, pool *pgxpool.Pool) error {
 			END IF;
 		END
 		$$`
-	err := withLock(ctx, pool, func(tx pgx.Tx) error {
+	private, err := privatePool(ctx, pool)
+	if err != nil {
+		return clean("create host tables", err)
+	}
+	defer private.Close()
+	err = withLock(ctx, private, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, create)
 		return err
 	})

@@ -45,35 +45,47 @@ func tryWithLock(ctx context.Context, pool *pgxpool.Pool, f func(pgx.Tx) error) 
 	return held, err
 }
 
-// tryLock also lifts the timeouts that would end the transaction while it waits idle. A current
-// schema of null is given a lock as well: the first migration explains it.
-func tryLock(ctx context.Context, tx pgx.Tx) (held bool, err error) {
-	const lift = `SELECT set_config(name, '0', true) FROM pg_settings
-		WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')`
-	if _, err := tx.Exec(ctx, lift); err != nil {
+// tryLock reports whether tx now holds the lock, ready to wait idle while others work.
+func tryLock(ctx context.Context, tx pgx.Tx) (bool, error) {
+	const try = `SELECT pg_try_advisory_xact_lock(hashtextextended('strongroom/migrations/' || current_schema(), 0)),
+		current_setting('search_path')`
+	var held *bool // null when there is no current schema
+	var path string
+	if err := tx.QueryRow(ctx, try).Scan(&held, &path); err != nil {
 		return false, err
 	}
-	const try = `SELECT pg_try_advisory_xact_lock(
-		hashtextextended('strongroom/migrations/' || coalesce(current_schema(), ''), 0))`
-	err = tx.QueryRow(ctx, try).Scan(&held)
-	return held, err
+	if held == nil {
+		return false, fmt.Errorf("search_path (%s) names no schema that exists: create it, or correct search_path", path)
+	}
+	if !*held {
+		return false, nil
+	}
+	return true, idle(ctx, tx)
 }
 
-// holders says which other processes hold locks on the tables that a migration waits for. It shows no
+// idle lifts the timeouts that end an idle transaction, and lets go of its snapshot: the unnamed portal
+// of the statement before keeps one, until a statement of the simple protocol takes its place.
+func idle(ctx context.Context, tx pgx.Tx) error {
+	const lift = `SELECT set_config(name, '0', true) FROM pg_settings
+		WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')`
+	_, err := tx.Exec(ctx, lift, pgx.QueryExecModeSimpleProtocol)
+	return err
+}
+
+// holders says which processes hold locks on the tables that a migration may wait for. It shows no
 // statement: one may hold a credential.
-func holders(ctx context.Context, tx pgx.Tx) string {
+func holders(ctx context.Context, db Querier) string {
 	const query = `
-		SELECT coalesce(string_agg(DISTINCT format('process %s (application %s, %s, in a transaction for %s) holds a lock on %s',
+		SELECT coalesce(string_agg(DISTINCT format('process %s (application %s, %s, in a transaction for %s) holds %s on %s',
 			l.pid, quote_literal(a.application_name), coalesce(a.state, 'state unknown'),
-			coalesce(date_trunc('second', clock_timestamp() - a.xact_start)::text, 'unknown time'), l.relation::regclass), '; '),
+			coalesce(date_trunc('second', clock_timestamp() - a.xact_start)::text, 'unknown time'), l.mode, l.relation::regclass), '; '),
 			'the process that held it is gone')
 		FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-		WHERE l.granted AND l.pid <> pg_backend_pid()
-		  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+		WHERE l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 		  AND l.relation IN (to_regclass('workspaces'), to_regclass('users'), to_regclass('integrations'),
 			to_regclass('vault_keys'), to_regclass('vault_keysets'))`
 	var text string
-	if err := tx.QueryRow(ctx, query).Scan(&text); err != nil {
+	if err := db.QueryRow(ctx, query).Scan(&text); err != nil {
 		return "the process that holds it is not known"
 	}
 	return text + "; let its transaction end, then run this again"

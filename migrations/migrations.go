@@ -25,7 +25,6 @@ import (
 	"embed"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/pressly/goose/v3"
 )
@@ -47,10 +46,7 @@ const Table = "strongroom_schema_version"
 // A lock on the host's tables that cannot be had is tried again a few times; the error then
 // says which process holds it. Errors carry Postgres's message and hint, never its DETAIL.
 func Up(ctx context.Context, pool *pgxpool.Pool) ([]*goose.MigrationResult, error) {
-	return newRunner().run(ctx, pool, "up",
-		func(ctx context.Context, _ pgx.Tx, p *goose.Provider) ([]*goose.MigrationResult, error) {
-			return p.Up(ctx)
-		})
+	return newRunner().run(ctx, pool, "up", up)
 }
 
 // Down takes back every migration newer than to, newest first, and returns those that it took
@@ -64,8 +60,8 @@ func Down(ctx context.Context, pool *pgxpool.Pool, to int64) ([]*goose.Migration
 		return nil, fmt.Errorf("migrations: down: version %d is negative: name 0 or the version to keep", to)
 	}
 	return newRunner().run(ctx, pool, "down",
-		func(ctx context.Context, tx pgx.Tx, p *goose.Provider) ([]*goose.MigrationResult, error) {
-			return down(ctx, tx, p, to)
+		func(ctx context.Context, private *pgxpool.Pool, p *goose.Provider) ([]*goose.MigrationResult, error) {
+			return down(ctx, private, p, to)
 		})
 }
 

@@ -28,9 +28,9 @@ func newRunner() runner {
 	return runner{fsys: FS, attempts: 8, pause: 250 * time.Millisecond, retrying: func() {}}
 }
 
-// step is one attempt to migrate. tx is the transaction that holds the lock; the provider works on
-// connections of its own.
-type step func(ctx context.Context, tx pgx.Tx, p *goose.Provider) ([]*goose.MigrationResult, error)
+// step is one attempt to migrate. It works on connections of the private pool, never in the transaction
+// that holds the lock, which would take a snapshot.
+type step func(ctx context.Context, private *pgxpool.Pool, p *goose.Provider) ([]*goose.MigrationResult, error)
 
 func (r runner) run(ctx context.Context, pool *pgxpool.Pool, op string, do step) ([]*goose.MigrationResult, error) {
 	private, err := privatePool(ctx, pool)
@@ -40,8 +40,8 @@ func (r runner) run(ctx context.Context, pool *pgxpool.Pool, op string, do step)
 	defer private.Close()
 
 	var results []*goose.MigrationResult
-	err = withLock(ctx, private, func(tx pgx.Tx) error {
-		results, err = r.attempt(ctx, private, tx, do)
+	err = withLock(ctx, private, func(pgx.Tx) error {
+		results, err = r.attempt(ctx, private, do)
 		return err
 	})
 	return results, clean(op, err)
@@ -49,16 +49,16 @@ func (r runner) run(ctx context.Context, pool *pgxpool.Pool, op string, do step)
 
 // attempt repeats the step while the host's locks are in its way. What an attempt did apply stays
 // applied, so the results add up.
-func (r runner) attempt(ctx context.Context, pool *pgxpool.Pool, tx pgx.Tx, do step) ([]*goose.MigrationResult, error) {
+func (r runner) attempt(ctx context.Context, private *pgxpool.Pool, do step) ([]*goose.MigrationResult, error) {
 	var all []*goose.MigrationResult
 	for n, delay := 1, r.pause; ; n, delay = n+1, min(2*delay, maxPause) {
-		results, err := once(ctx, pool, tx, r.fsys, do)
+		results, err := once(ctx, private, r.fsys, do)
 		all = append(all, results...)
 		if !isLockFailure(err) {
 			return all, err
 		}
 		if n == r.attempts {
-			return all, fmt.Errorf("gave up after %d attempts; %s: %w", n, holders(ctx, tx), err)
+			return all, fmt.Errorf("gave up after %d attempts; %s: %w", n, holders(ctx, private), err)
 		}
 		if err := sleep(ctx, delay); err != nil {
 			return all, fmt.Errorf("waiting for a lock on a table: %w", err)
@@ -69,14 +69,14 @@ func (r runner) attempt(ctx context.Context, pool *pgxpool.Pool, tx pgx.Tx, do s
 
 // once makes a provider for one attempt only: a provider whose version table could not be made
 // doesn't try to make it again.
-func once(ctx context.Context, pool *pgxpool.Pool, tx pgx.Tx, fsys fs.FS, do step) ([]*goose.MigrationResult, error) {
-	p, end, err := provider(pool, fsys)
+func once(ctx context.Context, private *pgxpool.Pool, fsys fs.FS, do step) ([]*goose.MigrationResult, error) {
+	p, end, err := provider(private, fsys)
 	if err != nil {
 		return nil, err
 	}
 	defer end()
 
-	results, err := do(ctx, tx, p)
+	results, err := do(ctx, private, p)
 	var partial *goose.PartialError
 	if errors.As(err, &partial) {
 		return partial.Applied, fmt.Errorf("%s: %w", path.Base(partial.Failed.Source.Path), partial.Err)

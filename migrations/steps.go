@@ -8,14 +8,16 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/pressly/goose/v3"
 )
 
-// down runs in the transaction that holds the lock, whose end also ends the version table.
-func down(ctx context.Context, tx pgx.Tx, p *goose.Provider, to int64) ([]*goose.MigrationResult, error) {
-	switch recorded, err := hasTable(ctx, tx); {
+func up(ctx context.Context, _ *pgxpool.Pool, p *goose.Provider) ([]*goose.MigrationResult, error) {
+	return p.Up(ctx)
+}
+
+func down(ctx context.Context, private *pgxpool.Pool, p *goose.Provider, to int64) ([]*goose.MigrationResult, error) {
+	switch recorded, err := hasTable(ctx, private); {
 	case err != nil:
 		return nil, err
 	case !recorded:
@@ -28,11 +30,8 @@ func down(ctx context.Context, tx pgx.Tx, p *goose.Provider, to int64) ([]*goose
 	if err != nil || to > 0 {
 		return results, err
 	}
-	// A savepoint, so that a failure leaves the transaction fit for another attempt.
-	return results, pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, "DROP TABLE "+Table)
-		return err
-	})
+	_, err = private.Exec(ctx, "DROP TABLE "+Table)
+	return results, err
 }
 
 func status(ctx context.Context, pool *pgxpool.Pool) ([]*goose.MigrationStatus, error) {
