@@ -17,7 +17,10 @@ const reloadTimeout = 30 * time.Second
 
 // Poll asks the storage now whether the keyset changed, and loads it if so. The
 // ring does this by itself every PollEvery. An error leaves the ring as it is.
-func (r *Ring) Poll(ctx context.Context) error { return r.reload(ctx) }
+func (r *Ring) Poll(ctx context.Context) error {
+	_, err := r.refresh(ctx)
+	return err
+}
 
 func (r *Ring) startPolling() {
 	ctx, cancel := context.WithCancel(context.Background())

@@ -1,0 +1,418 @@
+package keyring_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/strongroom/strongroom/keyring"
+)
+
+func TestSealOpen(t *testing.T) {
+	t.Parallel()
+	for _, template := range []keyring.Template{keyring.AES256GCM, keyring.XAES256GCM} {
+		m, kek := &memory{}, newKEK()
+		_, err := keyring.Create(t.Context(), m, "default", template, []keyring.KEK{kek}, "test")
+		require.NoError(t, err)
+		ring := load(t, m, kek, nil)
+		id, sealed, err := ring.Seal([]byte("a token"), here)
+		require.NoError(t, err)
+		require.Equal(t, ring.PrimaryID(), id)
+		require.Equal(t, byte(1), sealed[0])
+		require.Equal(t, id, binary.BigEndian.Uint32(sealed[1:5]))
+		back, err := ring.Open(t.Context(), sealed, here)
+		require.NoError(t, err)
+		require.Equal(t, "a token", string(back))
+	}
+}
+
+func TestSealJudgesItsInput(t *testing.T) {
+	t.Parallel()
+	m, kek := aVault(t)
+	ring := load(t, m, kek, nil)
+	for _, bad := range [][]byte{nil, {}, make([]byte, keyring.MaxPlaintext+1)} {
+		_, _, err := ring.Seal(bad, here)
+		require.ErrorIs(t, err, keyring.ErrInvalid)
+	}
+	_, _, err := ring.Seal(make([]byte, keyring.MaxPlaintext), here)
+	require.NoError(t, err)
+	for _, b := range []keyring.Binding{
+		{"", "c", "t", "r"}, {"t", "", "t", "r"}, {"t", "c", "", "r"}, {"t", "c", "t", ""},
+	} {
+		_, _, err := ring.Seal([]byte("x"), b)
+		require.ErrorIs(t, err, keyring.ErrInvalid)
+	}
+}
+
+func TestAValueOpensInItsOwnPlaceOnly(t *testing.T) {
+	t.Parallel()
+	m, kek := aVault(t)
+	ring := load(t, m, kek, nil)
+	_, sealed, err := ring.Seal([]byte("a token"), here)
+	require.NoError(t, err)
+	for _, elsewhere := range []keyring.Binding{
+		{"hooks", here.Column, here.Tenant, here.Row},
+		{here.Table, "refresh_token", here.Tenant, here.Row},
+		{here.Table, here.Column, "ws_2", here.Row},
+		{here.Table, here.Column, here.Tenant, "row_2"},
+		{here.Table, here.Column, here.Row, here.Tenant},
+		{here.Table, here.Column, here.Tenant + here.Row, ""},
+		{here.Table + here.Column, "", here.Tenant, here.Row},
+		{here.Table, here.Column, here.Tenant + "r", here.Row[1:]},
+	} {
+		_, err := ring.Open(t.Context(), sealed, elsewhere)
+		require.ErrorIs(t, err, keyring.ErrNotOpened)
+		require.Equal(t, keyring.ErrNotOpened.Error(), err.Error(), "it does not say why")
+	}
+}
+
+func TestKEKIsAskedOnceAtStartAndOnceForEachChange(t *testing.T) {
+	t.Parallel()
+	m, kek := aVault(t)
+	kek.unwraps.Store(0)
+	ring := load(t, m, kek, nil)
+	require.EqualValues(t, 1, kek.unwraps.Load())
+	for range 10_000 {
+		_, sealed, err := ring.Seal([]byte("a token"), here)
+		require.NoError(t, err)
+		_, err = ring.Open(t.Context(), sealed, here)
+		require.NoError(t, err)
+	}
+	require.NoError(t, ring.Poll(t.Context()))
+	require.EqualValues(t, 1, kek.unwraps.Load())
+	require.Zero(t, kek.wraps.Load()-1, "only Create wrapped")
+
+	changer := newKEK()
+	changer.KEK = kek.KEK // the same key, counted apart
+	step(t, m, changer, keyring.Stage(keyring.AES256GCM))
+	require.NoError(t, ring.Poll(t.Context()))
+	require.NoError(t, ring.Poll(t.Context()))
+	require.EqualValues(t, 2, kek.unwraps.Load())
+}
+
+// A process that began before a key was added opens what a newer process
+// sealed, and loads the keyset once, however many readers meet the key at once.
+func TestUnknownKeyIsLoadedOnceForAThousandReaders(t *testing.T) {
+	t.Parallel()
+	m, kek := aVault(t)
+	old := load(t, m, kek, nil)
+	step(t, m, kek, keyring.Stage(keyring.AES256GCM), keyring.Promote())
+	_, sealed, err := load(t, m, kek, nil).Seal([]byte("a token"), here)
+	require.NoError(t, err)
+
+	kek.unwraps.Store(0)
+	m.loads.Store(0)
+	errs := make([]error, 1000)
+	var all sync.WaitGroup
+	for i := range errs {
+		all.Go(func() {
+			back, err := old.Open(t.Context(), sealed, here)
+			if err == nil && string(back) != "a token" {
+				err = errors.New("opened to something else")
+			}
+			errs[i] = err
+		})
+	}
+	all.Wait()
+	require.NoError(t, errors.Join(errs...))
+	require.EqualValues(t, 1, kek.unwraps.Load())
+	require.EqualValues(t, 1, m.loads.Load())
+}
+
+func TestGarbageNeverReachesTheKEK(t *testing.T) {
+	t.Parallel()
+	m, kek := aVault(t)
+	ring := load(t, m, kek, nil)
+	kek.unwraps.Store(0)
+	m.loads.Store(0)
+	garbage := make([]byte, 64)
+	for i := range 1_000_000 {
+		_, _ = rand.Read(garbage[1:5])
+		garbage[0] = byte(i % 3) // two in three are no sealed values at all
+		_, err := ring.Open(t.Context(), garbage, here)
+		if !errors.Is(err, keyring.ErrNotOpened) {
+			require.ErrorIs(t, err, keyring.ErrNotOpened)
+		}
+	}
+	require.Zero(t, kek.unwraps.Load())
+	require.Zero(t, m.loads.Load())
+}
+
+func TestAKeyThatLeftOpensForTheGraceTimeOnly(t *testing.T) {
+	t.Parallel()
+	m, kek := aVault(t)
+	c := newClock()
+	config := c.config()
+	config.Grace = time.Minute
+	ring := load(t, m, kek, config)
+	first, sealed, err := ring.Seal([]byte("a token"), here)
+	require.NoError(t, err)
+	step(t, m, kek, keyring.Stage(keyring.AES256GCM), keyring.Promote(), keyring.Destroy(first))
+	require.NoError(t, ring.Poll(t.Context()))
+
+	_, err = ring.Open(t.Context(), sealed, here)
+	require.NoError(t, err, "a reader with an old snapshot is served")
+	_, err = ring.SealUnder(first, []byte("a token"), here)
+	require.ErrorIs(t, err, keyring.ErrUnknownKey, "but nothing is sealed under it")
+	c.moves(time.Minute + time.Second)
+	_, err = ring.Open(t.Context(), sealed, here)
+	require.ErrorIs(t, err, keyring.ErrUnknownKey)
+	require.ErrorIs(t, err, keyring.ErrNotOpened)
+}
+
+func TestRollbackIsNoticed(t *testing.T) {
+	t.Parallel()
+	m, kek := aVault(t)
+	first := copyOf(m.held)
+	step(t, m, kek, keyring.Stage(keyring.AES256GCM), keyring.Promote())
+	newest := copyOf(m.held)
+	ring := load(t, m, kek, nil)
+	_, sealed, err := ring.Seal([]byte("a token"), here)
+	require.NoError(t, err)
+
+	refused := func(why string) {
+		t.Helper()
+		require.NoError(t, ring.Poll(t.Context()))
+		_, _, err := ring.Seal([]byte("x"), here)
+		require.ErrorIs(t, err, keyring.ErrKeysetRolledBack, why)
+		_, err = ring.SealUnder(ring.PrimaryID(), []byte("x"), here)
+		require.ErrorIs(t, err, keyring.ErrKeysetRolledBack, why)
+		_, err = ring.Open(t.Context(), sealed, here)
+		require.NoError(t, err, "opening goes on")
+		require.NotZero(t, ring.Status().RolledBackTo)
+	}
+	m.edit(func(w *keyring.Wrapped) { *w = copyOf(first) })
+	refused("an older generation")
+
+	m.edit(func(w *keyring.Wrapped) { *w = copyOf(newest) })
+	require.NoError(t, ring.Poll(t.Context()))
+	_, _, err = ring.Seal([]byte("x"), here)
+	require.NoError(t, err, "the same history is back")
+	require.Zero(t, ring.Status().RolledBackTo)
+
+	m.edit(func(w *keyring.Wrapped) { w.Revision = strings.Repeat("x", 21) })
+	refused("the same generation of another history")
+
+	// The older keyset goes on and overtakes: a newer generation ends it.
+	m.edit(func(w *keyring.Wrapped) { *w = copyOf(first) })
+	step(t, m, kek, keyring.Stage(keyring.AES256GCM), keyring.Promote(), keyring.Stage(keyring.AES256GCM))
+	require.NoError(t, ring.Poll(t.Context()))
+	_, _, err = ring.Seal([]byte("x"), here)
+	require.NoError(t, err)
+	require.Zero(t, ring.Status().RolledBackTo)
+}
+
+func TestAnOlderViewThroughATransactionIsNoRollback(t *testing.T) {
+	t.Parallel()
+	m, kek := aVault(t)
+	snapshot := &memory{held: copyOf(m.held)}
+	step(t, m, kek, keyring.Stage(keyring.AES256GCM))
+	ring := load(t, m, kek, nil)
+	require.NoError(t, ring.Through(snapshot).Poll(t.Context()))
+	_, _, err := ring.Seal([]byte("x"), here)
+	require.NoError(t, err)
+	require.Zero(t, ring.Status().RolledBackTo)
+}
+
+func TestServesOnWhenTheStorageFails(t *testing.T) {
+	t.Parallel()
+	m, kek := aVault(t)
+	c := newClock()
+	ring := load(t, m, kek, c.config())
+	_, sealed, err := ring.Seal([]byte("a token"), here)
+	require.NoError(t, err)
+
+	down := errors.New("connection refused")
+	m.breaks(down)
+	since := c.now()
+	require.ErrorIs(t, ring.Poll(t.Context()), down)
+	c.moves(time.Minute)
+	require.ErrorIs(t, ring.Poll(t.Context()), down)
+	require.ErrorIs(t, ring.Status().StorageErr, down)
+	require.Equal(t, since, ring.Status().StorageSince)
+	_, err = ring.Open(t.Context(), sealed, here)
+	require.NoError(t, err)
+	_, _, err = ring.Seal([]byte("x"), here)
+	require.NoError(t, err)
+
+	m.breaks(nil)
+	require.NoError(t, ring.Poll(t.Context()))
+	require.NoError(t, ring.Status().StorageErr)
+	require.Equal(t, c.now(), ring.Status().PolledAt)
+}
+
+func TestServesOnWhenTheKEKFailsAndDoesNotStampede(t *testing.T) {
+	t.Parallel()
+	m, kek := aVault(t)
+	c := newClock()
+	ring := load(t, m, kek, c.config())
+	_, sealed, err := ring.Seal([]byte("a token"), here)
+	require.NoError(t, err)
+	step(t, m, kek, keyring.Stage(keyring.AES256GCM), keyring.Promote())
+	_, newer, err := load(t, m, kek, nil).Seal([]byte("a token"), here)
+	require.NoError(t, err)
+
+	throttled := errors.New("throttled")
+	kek.breaks(func(context.Context) error { return throttled })
+	kek.unwraps.Store(0)
+	var all sync.WaitGroup
+	for range 1000 {
+		all.Go(func() { _, _ = ring.Open(t.Context(), newer, here) })
+	}
+	all.Wait()
+	require.EqualValues(t, 1, kek.unwraps.Load(), "one call, then the KEK is left alone")
+	_, err = ring.Open(t.Context(), newer, here)
+	require.ErrorIs(t, err, keyring.ErrUnknownKey)
+	require.ErrorIs(t, err, keyring.ErrKEKUnavailable)
+	require.ErrorIs(t, err, throttled)
+	require.ErrorIs(t, ring.Status().KEKErr, throttled)
+	_, err = ring.Open(t.Context(), sealed, here)
+	require.NoError(t, err)
+	_, _, err = ring.Seal([]byte("x"), here)
+	require.NoError(t, err)
+
+	kek.mends()
+	c.moves(2 * time.Second)
+	_, err = ring.Open(t.Context(), newer, here)
+	require.NoError(t, err, "recovery needs no restart")
+	require.NoError(t, ring.Status().KEKErr)
+}
+
+func TestStartFailsWithTheReason(t *testing.T) {
+	t.Parallel()
+	m, kek := aVault(t)
+	denied := errors.New("access denied")
+	kek.breaks(func(context.Context) error { return denied })
+	_, err := keyring.Load(t.Context(), m, []keyring.KEK{kek}, quietConfig(nil))
+	require.ErrorIs(t, err, keyring.ErrKEKUnavailable)
+	require.ErrorIs(t, err, denied)
+	var detail *keyring.KEKError
+	require.ErrorAs(t, err, &detail)
+	require.Equal(t, kek.URI(), detail.URI)
+	require.Equal(t, "unwrap", detail.Op)
+	require.False(t, detail.Retryable())
+	require.ErrorContains(t, err, kek.URI())
+
+	_, err = keyring.Load(t.Context(), m, []keyring.KEK{newKEK()}, quietConfig(nil))
+	require.ErrorIs(t, err, keyring.ErrKEKUnavailable)
+	require.ErrorContains(t, err, kek.URI(), "it says what the keyset is wrapped under")
+
+	_, err = keyring.Load(t.Context(), &memory{}, []keyring.KEK{kek}, quietConfig(nil))
+	require.ErrorIs(t, err, keyring.ErrNoKeyset)
+	_, err = keyring.Load(t.Context(), m, nil, nil)
+	require.ErrorIs(t, err, keyring.ErrInvalid)
+}
+
+// A KEK that hangs, and does not even heed its context, ends at the deadline.
+func TestAHangingKEKEndsAtItsDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, kek := aVault(t)
+		release := make(chan struct{})
+		kek.breaks(func(context.Context) error { <-release; return errors.New("too late") })
+		began := time.Now()
+		_, err := keyring.Load(t.Context(), m, []keyring.KEK{kek}, quietConfig(nil))
+		require.ErrorIs(t, err, keyring.ErrKEKUnavailable)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, keyring.DefaultKEKTimeout, time.Since(began))
+		var detail *keyring.KEKError
+		require.ErrorAs(t, err, &detail)
+		require.True(t, detail.Retryable())
+		close(release)
+	})
+}
+
+func TestPollsByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, kek := aVault(t)
+		config := quietConfig(nil)
+		config.PollEvery = 10 * time.Second
+		ring, err := keyring.Load(t.Context(), m, []keyring.KEK{kek}, config)
+		require.NoError(t, err)
+		before := ring.PrimaryID()
+		step(t, m, kek, keyring.Stage(keyring.AES256GCM), keyring.Promote())
+		time.Sleep(12 * time.Second) // of the bubble's clock
+		require.NotEqual(t, before, ring.PrimaryID())
+		require.NoError(t, ring.Close())
+	})
+}
+
+func TestStandbyKEKs(t *testing.T) {
+	t.Parallel()
+	m, one, two := &memory{}, newKEK(), newKEK()
+	_, err := keyring.Create(t.Context(), m, "default", keyring.AES256GCM, []keyring.KEK{one, two}, "test")
+	require.NoError(t, err)
+	one.breaks(func(context.Context) error { return errors.New("region down") })
+	ring, err := keyring.Load(t.Context(), m, []keyring.KEK{one, two}, quietConfig(nil))
+	require.NoError(t, err)
+	require.NoError(t, ring.Close())
+	require.NotZero(t, two.unwraps.Load())
+}
+
+func TestDegradedStart(t *testing.T) {
+	t.Parallel()
+	m, kek := aVault(t)
+	_, sealed, err := load(t, m, kek, nil).Seal([]byte("a token"), here)
+	require.NoError(t, err)
+	c := newClock()
+	config := c.config()
+	config.AllowDegradedStart = true
+	down := errors.New("down")
+	kek.breaks(func(context.Context) error { return down })
+	ring := load(t, m, kek, config)
+	require.False(t, ring.Status().Loaded)
+	require.Zero(t, ring.PrimaryID())
+	_, err = ring.Open(t.Context(), sealed, here)
+	require.ErrorIs(t, err, keyring.ErrKEKUnavailable)
+	require.ErrorIs(t, err, down)
+	_, _, err = ring.Seal([]byte("x"), here)
+	require.ErrorIs(t, err, keyring.ErrKEKUnavailable)
+
+	kek.mends()
+	c.moves(2 * time.Second)
+	require.NoError(t, ring.Poll(t.Context()))
+	_, err = ring.Open(t.Context(), sealed, here)
+	require.NoError(t, err)
+}
+
+func TestIndexIsComparedNeverBelieved(t *testing.T) {
+	t.Parallel()
+	m, kek := aVault(t)
+	real := m.held.Keys[0].ID
+	m.edit(func(w *keyring.Wrapped) {
+		w.Keys = []keyring.Key{{ID: real, Status: keyring.Retired, Template: keyring.AES256GCM, Binding: 1}}
+	})
+	ring := load(t, m, kek, nil)
+	require.Equal(t, real, ring.PrimaryID())
+	require.ErrorContains(t, ring.Status().IndexErr, fmt.Sprint(real))
+
+	m.edit(func(w *keyring.Wrapped) { w.Keys[0].Binding = 2 })
+	_, err := keyring.Load(t.Context(), m, []keyring.KEK{kek}, quietConfig(nil))
+	require.ErrorIs(t, err, keyring.ErrKeysetCorrupt)
+	require.ErrorContains(t, err, "upgrade")
+}
+
+func TestClosedRing(t *testing.T) {
+	t.Parallel()
+	m, kek := aVault(t)
+	ring := load(t, m, kek, nil)
+	view := ring.Through(m)
+	_, sealed, err := ring.Seal([]byte("x"), here)
+	require.NoError(t, err)
+	require.NoError(t, ring.Close())
+	require.NoError(t, ring.Close())
+	for _, r := range []*keyring.Ring{ring, view} {
+		_, _, err = r.Seal([]byte("x"), here)
+		require.ErrorIs(t, err, keyring.ErrClosed)
+		_, err = r.Open(t.Context(), sealed, here)
+		require.ErrorIs(t, err, keyring.ErrClosed)
+	}
+}
