@@ -66,6 +66,23 @@ func frozenKEK(t *testing.T) keyring.KEK {
 	return kek
 }
 
+func (v frozenValue) binding() keyring.Binding {
+	return keyring.Binding{Table: v.Table, Column: v.Column, Tenant: v.Tenant, Row: v.Row}
+}
+
+// wrapped is the frozen keyset as a database would hold it.
+func (f frozen) wrapped(t *testing.T, kek keyring.KEK) keyring.Wrapped {
+	t.Helper()
+	w := keyring.Wrapped{
+		Name: f.Name, Version: keyring.Version{Generation: f.Generation, Revision: f.Revision},
+		Wraps: map[string][]byte{kek.URI(): unhex(t, f.Wrapped)},
+	}
+	for _, k := range f.Keys {
+		w.Keys = append(w.Keys, keyring.Key{ID: k.ID, Status: keyring.KeyStatus(k.Status), Template: keyring.Template(k.Template), Binding: 1})
+	}
+	return w
+}
+
 func unhex(t *testing.T, text string) []byte {
 	t.Helper()
 	b, err := hex.DecodeString(text)
@@ -76,22 +93,14 @@ func unhex(t *testing.T, text string) []byte {
 func TestFrozenFilesOpen(t *testing.T) {
 	t.Parallel()
 	f, kek := readFrozen(t), frozenKEK(t)
-	w := keyring.Wrapped{
-		Name: f.Name, Version: keyring.Version{Generation: f.Generation, Revision: f.Revision},
-		Wraps: map[string][]byte{kek.URI(): unhex(t, f.Wrapped)},
-	}
-	for _, k := range f.Keys {
-		w.Keys = append(w.Keys, keyring.Key{ID: k.ID, Status: keyring.KeyStatus(k.Status), Template: keyring.Template(k.Template), Binding: 1})
-	}
-	ring := load(t, &memory{held: w}, kek, nil)
+	ring := load(t, &memory{held: f.wrapped(t, kek)}, kek, nil)
 	require.NoError(t, ring.Status().IndexErr, "ids, templates and statuses are read from the wrapped keyset")
 	for _, v := range f.Values {
-		b := keyring.Binding{Table: v.Table, Column: v.Column, Tenant: v.Tenant, Row: v.Row}
 		sealed := unhex(t, v.Sealed)
 		id, err := keyring.KeyID(sealed)
 		require.NoError(t, err)
 		require.Equal(t, v.KeyID, id)
-		plaintext, err := ring.Open(t.Context(), sealed, b)
+		plaintext, err := ring.Open(t.Context(), sealed, v.binding())
 		require.NoError(t, err)
 		require.Equal(t, v.Plaintext, string(plaintext))
 	}
@@ -102,8 +111,7 @@ func TestFrozenAssociatedData(t *testing.T) {
 	f := readFrozen(t)
 	require.Equal(t, f.KeysetAD, hex.EncodeToString(keysetAD(f.Name, keyring.Version{Generation: f.Generation, Revision: f.Revision})))
 	for _, v := range f.Values {
-		b := keyring.Binding{Table: v.Table, Column: v.Column, Tenant: v.Tenant, Row: v.Row}
-		require.Equal(t, v.AD, hex.EncodeToString(b.AssociatedData()))
+		require.Equal(t, v.AD, hex.EncodeToString(v.binding().AssociatedData()))
 		require.Equal(t, v.AD, hex.EncodeToString(associatedData("strongroom/v1/value", v.Table, v.Column, v.Tenant, v.Row)))
 	}
 }
@@ -116,4 +124,21 @@ func TestFrozenWrapIsTheKEKsCiphertextOfTheKeyset(t *testing.T) {
 	raw, err := kek.Unwrap(t.Context(), unhex(t, f.Wrapped), unhex(t, f.KeysetAD))
 	require.NoError(t, err)
 	require.NotEmpty(t, raw)
+}
+
+// A value that github.com/google/tink/go v1.7.0 sealed under the frozen keyset:
+// the two Tinks have one wire format. The other direction is tested by the
+// module internal/tinkinterop, since they cannot share a binary.
+func TestAValueOfTheOldTinkOpens(t *testing.T) {
+	t.Parallel()
+	f, kek := readFrozen(t), frozenKEK(t)
+	raw, err := os.ReadFile(filepath.Join("testdata", "frozen", "google-tink-1.7.0.json"))
+	require.NoError(t, err)
+	var theirs frozenValue
+	require.NoError(t, json.Unmarshal(raw, &theirs))
+	require.Equal(t, f.Values[0].AD, theirs.AD)
+	ring := load(t, &memory{held: f.wrapped(t, kek)}, kek, nil)
+	plaintext, err := ring.Open(t.Context(), unhex(t, theirs.Sealed), f.Values[0].binding())
+	require.NoError(t, err)
+	require.Equal(t, theirs.Plaintext, string(plaintext))
 }
