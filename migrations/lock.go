@@ -23,13 +23,21 @@ const maxPause = 2 * time.Second
 // pg_advisory_xact_lock holds a snapshot, for which a CREATE INDEX CONCURRENTLY under the lock
 // would wait in turn.
 func withLock(ctx context.Context, pool *pgxpool.Pool, f func(pgx.Tx) error) error {
+	refused := false
 	for delay := 10 * time.Millisecond; ; delay = min(2*delay, maxPause) {
 		held, err := tryWithLock(ctx, pool, f)
-		if held || err != nil {
+		if held {
 			return err
 		}
-		if err := sleep(ctx, delay); err != nil {
+		if err == nil {
+			refused = true
+			err = sleep(ctx, delay)
+		}
+		if err != nil && refused && ctx.Err() != nil {
 			return fmt.Errorf("waiting for another process that migrates this schema: %w", err)
+		}
+		if err != nil {
+			return err
 		}
 	}
 }
@@ -93,7 +101,7 @@ func holders(ctx context.Context, db Querier) string {
 
 // sleep waits for about d, or until ctx ends.
 func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d/2 + rand.N(d))
+	timer := time.NewTimer(d/2 + rand.N(d)) //nolint:gosec // jitter, not a secret
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

@@ -251,8 +251,9 @@ func TestASchemaOfItsOwn(t *testing.T) {
 	hostSchema := one[string](t, host, "SELECT current_schema()")
 	before := snapshot(t, host)
 
-	config := pgtest.Pool(t).Config()
-	config.ConnConfig.RuntimeParams["search_path"] += "," + hostSchema
+	own := pgtest.Pool(t)
+	config := own.Config()
+	config.ConnConfig.RuntimeParams["search_path"] = one[string](t, own, "SELECT current_schema()") + "," + hostSchema
 	pool, err := pgxpool.NewWithConfig(t.Context(), config)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)

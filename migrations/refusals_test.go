@@ -2,7 +2,6 @@ package migrations_test
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"time"
 
@@ -213,5 +212,5 @@ func TestErrorsHoldNoDetailAndNoPassword(t *testing.T) {
 	require.ErrorContains(t, err, "migrations: up: failed to connect")
 	require.NotContains(t, err.Error(), "-me-in")
 	var connect *pgconn.ConnectError
-	require.False(t, errors.As(err, &connect), "its Config holds the password")
+	require.NotErrorAs(t, err, &connect, "its Config holds the password")
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -92,11 +93,23 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.Pool(t)
 	require.NoError(t, withLock(t.Context(), pool, func(pgx.Tx) error {
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		_, err := Up(ctx, pool)
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.ErrorContains(t, err, "another process that migrates this schema")
+		var acquired atomic.Int32
+		config := pool.Config()
+		config.PrepareConn = func(context.Context, *pgx.Conn) (bool, error) {
+			if acquired.Add(1) == 2 { // the first attempt was refused
+				cancel()
+			}
+			return true, nil
+		}
+		waiter, err := pgxpool.NewWithConfig(t.Context(), config)
+		require.NoError(t, err)
+		defer waiter.Close()
+
+		_, err = Up(ctx, waiter)
+		require.ErrorIs(t, err, context.Canceled)
+		require.ErrorContains(t, err, "waiting for another process that migrates this schema")
 		return nil
 	}))
 }
