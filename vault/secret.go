@@ -131,7 +131,8 @@ func (s Secret) Clear() {
 	l.text = nil
 }
 
-// Format implements [fmt.Formatter]: every verb writes "[redacted]".
+// Format implements [fmt.Formatter]: every verb writes "[redacted]", but for
+// %T and %p, which fmt answers itself, with the type and an address.
 func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
 // String returns "[redacted]".
