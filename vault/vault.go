@@ -110,3 +110,8 @@ func allKEKs(kek keyring.KEK, standby []keyring.KEK) ([]keyring.KEK, error) {
 	}
 	return keks, nil
 }
+
+// Poll asks the database now whether the keyset changed, and loads it if so. The
+// vault does this by itself every PollEvery. An error leaves the vault as it is:
+// it serves on with the keys it holds.
+func (v *Vault) Poll(ctx context.Context) error { return v.ring.Poll(ctx) }
