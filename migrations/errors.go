@@ -9,16 +9,17 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/strongroom/strongroom/internal/schema"
 )
 
 // ErrSchema is wrapped by the error of [Check] when this library cannot run on the schema.
-var ErrSchema = errors.New("database schema does not fit this release of Strongroom")
+var ErrSchema = schema.ErrSchema
 
 const (
 	codeRaised      = "P0001" // RAISE EXCEPTION: our own messages
 	codeLockTimeout = "55P03"
 	codeDeadlock    = "40P01"
-	codeNoFunction  = "42883"
 )
 
 // failure is an error that shows its text and answers errors.Is for its cause, and whose chain holds

@@ -40,18 +40,26 @@ func (s *Store) InTransaction() bool { return s.inTx }
 // database's default is: what f decides on, it must see as it is now. An error
 // rolls back.
 func (s *Store) Transact(ctx context.Context, f func(*Store) error) error {
-	return s.transact(ctx, "transaction", f)
+	var failed error
+	err := pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
+		failed = s.setIsolation(ctx, tx)
+		if failed == nil {
+			failed = f(&Store{db: tx, inTx: true})
+		}
+		return failed
+	})
+	if failed != nil {
+		return failed
+	}
+	return translate("run a transaction", err)
 }
 
-func (s *Store) transact(ctx context.Context, op string, f func(*Store) error) error {
-	return translate(op, pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
-		if !s.inTx {
-			if _, err := tx.Exec(ctx, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"); err != nil {
-				return err
-			}
-		}
-		return f(&Store{db: tx, inTx: true})
-	}))
+func (s *Store) setIsolation(ctx context.Context, tx pgx.Tx) error {
+	if s.inTx {
+		return nil // a savepoint in the caller's transaction, which has its own
+	}
+	_, err := tx.Exec(ctx, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+	return translate("begin a transaction", err)
 }
 
 // guarded runs one write of sealed values, in a savepoint if the store is in a

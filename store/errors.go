@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/strongroom/strongroom/internal/schema"
 	"github.com/strongroom/strongroom/keyring"
 )
 
@@ -27,9 +28,6 @@ var (
 	// roll it back and run it again.
 	ErrRetryTransaction = errors.New("retry your transaction")
 
-	// ErrSchema reports tables that this version of the library cannot use.
-	ErrSchema = errors.New("the database's schema does not fit")
-
 	// ErrReplica reports that the keyset was asked of a server in recovery.
 	// Keysets are read from the primary database only.
 	ErrReplica = errors.New("the database is a read replica; connect to the primary")
@@ -40,6 +38,10 @@ var (
 	ErrConflict = keyring.ErrConflict
 	ErrInvalid  = keyring.ErrInvalid
 )
+
+// ErrSchema reports tables that this version of the library cannot use: the
+// message names the command to run.
+var ErrSchema = schema.ErrSchema
 
 // translate says what was attempted and gives an error its sentinel. Nothing of
 // a Postgres error passes that may hold row data: DETAIL, CONTEXT, the query,
@@ -88,16 +90,34 @@ func (e *dbError) Unwrap() []error {
 
 func isTranslated(err error) bool {
 	var translated *dbError
-	return errors.As(err, &translated)
+	var hidden *hiddenError
+	return errors.As(err, &translated) || errors.As(err, &hidden)
 }
 
-// wrapOnce adds the operation to an error that does not name one yet.
+// wrapOnce adds the operation to an error that does not name one yet. A failed
+// connection keeps its text, but not its chain: errors.As would reach the
+// configuration, and with it the password.
 func wrapOnce(op string, err error) error {
-	if isTranslated(err) || strings.HasPrefix(err.Error(), op+":") {
+	var connect *pgconn.ConnectError
+	var parse *pgconn.ParseConfigError
+	switch {
+	case isTranslated(err) || strings.HasPrefix(err.Error(), op+":"):
 		return err
+	case errors.As(err, &connect) || errors.As(err, &parse):
+		return &hiddenError{text: op + ": " + err.Error(), cause: err}
+	default:
+		return fmt.Errorf("%s: %w", op, err)
 	}
-	return fmt.Errorf("%s: %w", op, err)
 }
+
+// hiddenError answers errors.Is for its cause, and errors.As for nothing.
+type hiddenError struct {
+	text  string
+	cause error
+}
+
+func (e *hiddenError) Error() string        { return e.text }
+func (e *hiddenError) Is(target error) bool { return errors.Is(e.cause, target) }
 
 // meaning gives the sentinel of a Postgres error, and what was wrong. On Citus
 // constraint names carry a shard's number behind, hence prefixes.

@@ -81,7 +81,7 @@ func keysetError(op, name string, replica bool, err error) error {
 // event change in one transaction, which commits durably whatever the session's
 // synchronous_commit says.
 func (s *Store) Swap(ctx context.Context, old keyring.Version, next keyring.Wrapped, e keyring.Event) error {
-	return s.transact(ctx, "change the keyset", func(s *Store) error {
+	return translate("change the keyset", s.Transact(ctx, func(s *Store) error {
 		if _, err := s.db.Exec(ctx, "SET LOCAL synchronous_commit = on"); err != nil {
 			return err
 		}
@@ -95,7 +95,7 @@ func (s *Store) Swap(ctx context.Context, old keyring.Version, next keyring.Wrap
 			return err
 		}
 		return s.recordEvent(ctx, next, e)
-	})
+	}))
 }
 
 func (s *Store) swapVersion(ctx context.Context, old keyring.Version, next keyring.Wrapped) error {

@@ -97,3 +97,13 @@ func TestCreateAndOpen(t *testing.T) {
 	require.Equal(t, workspace, w.ID)
 	require.Equal(t, user, u.ID)
 }
+
+// waitFor waits until a condition holds. It fails only if that never happens:
+// the test's own deadline ends it.
+func waitFor(t testing.TB, condition func(context.Context) bool) {
+	t.Helper()
+	for !condition(t.Context()) {
+		require.NoError(t, t.Context().Err())
+		time.Sleep(2 * time.Millisecond)
+	}
+}
