@@ -38,11 +38,11 @@ func Check(ctx context.Context, db Querier) error {
 	var pg *pgconn.PgError
 	switch {
 	case errors.As(err, &pg) && pg.Code == undefinedFunction:
-		return fmt.Errorf("%w: search_path shows no Strongroom tables: run `rotate-keys migrate up`, or correct search_path", ErrSchema)
+		return fmt.Errorf("%w: search_path shows no Strongroom tables: run rotate-keys migrate up, or correct search_path", ErrSchema)
 	case err != nil:
 		return err
 	case version < Version:
-		return fmt.Errorf("%w: the schema is at version %d, this release needs %d: run `rotate-keys migrate up`", ErrSchema, version, Version)
+		return fmt.Errorf("%w: the schema is at version %d, this release needs %d: run rotate-keys migrate up", ErrSchema, version, Version)
 	case supports > Version:
 		return fmt.Errorf("%w: the schema is at version %d and supports releases for version %d or later, this one is for %d: upgrade the library",
 			ErrSchema, version, supports, Version)
