@@ -161,7 +161,7 @@ func copyOfTestBinary(t *testing.T) string {
 // openFolder is a folder with a short path that every user may write to.
 func openFolder(t *testing.T) string {
 	t.Helper()
-	folder, err := os.MkdirTemp("/tmp", "sr")
+	folder, err := os.MkdirTemp("/tmp", "sr") //nolint:usetesting // its path is long and private
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(folder) })
 	require.NoError(t, os.Chmod(folder, 0o777|os.ModeSticky))

@@ -174,7 +174,12 @@ func removePartial(cache string) error {
 
 // openToAll lets every user read and run the programs, whatever our umask is.
 func openToAll(folder string) error {
-	return filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return fs.WalkDir(root.FS(), ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.Type()&fs.ModeSymlink != 0 {
 			return err
 		}
@@ -184,7 +189,7 @@ func openToAll(folder string) error {
 		}
 		mode := info.Mode().Perm()
 		mode |= mode&0o500>>3 | mode&0o500>>6
-		return os.Chmod(path, mode)
+		return root.Chmod(path, mode)
 	})
 }
 

@@ -69,7 +69,7 @@ func detach(cmd *exec.Cmd) {
 // copy of the file is closed. The error is errNotOurs when it is in use, or gone,
 // or of another user.
 func tryLock(path string) (*os.File, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW, 0)
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW, 0) //nolint:gosec // its owner is checked next
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNotOurs, err)
 	}
@@ -87,7 +87,7 @@ func lockFile(file *os.File, path string) error {
 	if !owned(opened) {
 		return errNotOurs
 	}
-	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a descriptor fits
+	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return errNotOurs
 	}

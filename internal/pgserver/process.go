@@ -39,7 +39,7 @@ func endServer(folder string) error {
 // serverPID reads the process id of the folder's server: the first line of a file
 // that postgres removes when it ends. Zero means that there is none.
 func serverPID(folder string) (int, error) {
-	text, err := os.ReadFile(filepath.Join(folder, "data", "postmaster.pid"))
+	text, err := os.ReadFile(filepath.Join(folder, "data", "postmaster.pid")) //nolint:gosec // a folder of ours
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
@@ -47,11 +47,8 @@ func serverPID(folder string) (int, error) {
 		return 0, fmt.Errorf("find the Postgres server's process: %w", err)
 	}
 	line, _, _ := strings.Cut(string(text), "\n")
-	pid, err := strconv.Atoi(strings.TrimSpace(line))
-	if err != nil || pid <= 1 {
-		return 0, nil // not written yet, or not by postgres
-	}
-	return pid, nil
+	pid, _ := strconv.Atoi(strings.TrimSpace(line)) // zero when postgres has not written it yet
+	return max(pid, 0), nil
 }
 
 // isServer says whether the process is the folder's server. Its id alone does not
@@ -63,7 +60,7 @@ func isServer(pid int, folder string) bool {
 
 // commandLine is the command line of a process, or "" if there is none.
 func commandLine(pid int) string {
-	if text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline")); err == nil {
+	if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil {
 		return string(text)
 	}
 	text, err := exec.CommandContext(context.Background(), "ps", "-ww", "-o", "command=", "-p", strconv.Itoa(pid)).Output() //nolint:gosec // a number
