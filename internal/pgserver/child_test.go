@@ -1,3 +1,5 @@
+//go:build unix
+
 package pgserver_test
 
 // Most promises of the package are about a process that ends. So the test binary

@@ -18,6 +18,8 @@ import (
 
 const newestDownload = 18
 
+const partialPrefix = "partial-"
+
 var downloads = map[int]embeddedpostgres.PostgresVersion{
 	14: embeddedpostgres.V14,
 	15: embeddedpostgres.V15,
@@ -65,7 +67,7 @@ func downloadOnce(ctx context.Context, cache, target string, version embeddedpos
 	if err := removePartial(cache); err != nil {
 		return err
 	}
-	partial, err := os.MkdirTemp(cache, "partial-*")
+	partial, err := os.MkdirTemp(cache, partialPrefix+"*")
 	if err != nil {
 		return err
 	}
@@ -126,8 +128,10 @@ func cacheFolders() []string {
 	if cache, err := os.UserCacheDir(); err == nil {
 		folders = append(folders, filepath.Join(cache, "strongroom"))
 	}
-	// A user without a home, such as nobody.
-	return append(folders, filepath.Join(os.TempDir(), fmt.Sprintf("strongroom-cache-%d", os.Geteuid())))
+	for _, base := range bases() { // for a user without a home, such as nobody
+		folders = append(folders, filepath.Join(base, fmt.Sprintf("strongroom-cache-%d", os.Geteuid())))
+	}
+	return folders
 }
 
 // checkCache refuses a folder that another user may write to, since we run what is
@@ -165,11 +169,11 @@ func awaitLock(ctx context.Context, cache string) (*os.File, error) {
 
 // removePartial removes what killed processes left. The caller holds the lock.
 func removePartial(cache string) error {
-	left, err := filepath.Glob(filepath.Join(cache, "partial-*"))
-	for _, path := range left {
-		err = errors.Join(err, os.RemoveAll(path))
+	var problems []error
+	for _, path := range withPrefix(cache, partialPrefix) {
+		problems = append(problems, os.RemoveAll(path))
 	}
-	return err
+	return errors.Join(problems...)
 }
 
 // openToAll lets every user read and run the programs, whatever our umask is.

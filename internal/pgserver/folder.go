@@ -135,16 +135,23 @@ func (f *folder) remove() error {
 // It does what it can: a folder that stays is met again by the next sweep.
 func sweep() {
 	for _, base := range bases() {
-		entries, err := os.ReadDir(base)
-		if err != nil {
-			continue
-		}
-		for _, entry := range entries {
-			if strings.HasPrefix(entry.Name(), folderPrefix) {
-				removeIfStale(filepath.Join(base, entry.Name()))
-			}
+		for _, path := range withPrefix(base, folderPrefix) {
+			removeIfStale(path)
 		}
 	}
+}
+
+// withPrefix lists what is in a folder under names with a prefix. A folder that
+// cannot be read has nothing.
+func withPrefix(folder, prefix string) []string {
+	entries, _ := os.ReadDir(folder)
+	var paths []string
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), prefix) {
+			paths = append(paths, filepath.Join(folder, entry.Name()))
+		}
+	}
+	return paths
 }
 
 func removeIfStale(path string) {

@@ -1,3 +1,5 @@
+//go:build unix
+
 package pgserver_test
 
 // These tests end processes in every order, and look at what is left.
