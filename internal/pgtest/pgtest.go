@@ -27,15 +27,21 @@ const dropLimit = time.Minute
 const insufficientPrivilege = "42501"
 
 // Pool is a pool whose connections see one fresh schema and nothing else. Both are
-// gone when the test ends. The pool is closed first, which waits until every
-// connection was given back.
+// gone when the test ends. A test fails that has not given back every connection by
+// then: with an open transaction, for one.
 func Pool(tb testing.TB) *pgxpool.Pool {
 	tb.Helper()
-	pool, err := pgxpool.New(tb.Context(), URL(tb))
+	config, err := pgxpool.ParseConfig(URL(tb))
 	if err != nil {
 		tb.Fatalf("pgtest: make a pool: %v", err)
 	}
-	tb.Cleanup(pool.Close)
+	var all connections
+	config.AfterConnect = all.add
+	pool, err := pgxpool.NewWithConfig(tb.Context(), config)
+	if err != nil {
+		tb.Fatalf("pgtest: make a pool: %v", err)
+	}
+	tb.Cleanup(func() { closePool(tb, pool, &all) })
 	return pool
 }
 
