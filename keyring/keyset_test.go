@@ -152,7 +152,7 @@ func TestForeignKeysAreNotAcceptedIntoAKeyset(t *testing.T) {
 		},
 		"id twice": func(t *testing.T) *tinkpb.Keyset {
 			ks := good(t)
-			ks.Key = append(ks.Key, proto.Clone(ks.Key[0]).(*tinkpb.Keyset_Key))
+			ks.Key = append(ks.Key, proto.CloneOf(ks.Key[0]))
 			return ks
 		},
 		"no primary": func(t *testing.T) *tinkpb.Keyset {

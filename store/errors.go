@@ -57,7 +57,7 @@ func translate(op string, err error) error {
 		return wrapOnce(op, err)
 	}
 	clean := sanitize(pg)
-	if sentinel, what := meaning(pg); sentinel != nil {
+	if what, sentinel := meaning(pg); sentinel != nil {
 		return &dbError{op: op, what: what, sentinel: sentinel, pg: clean}
 	}
 	return &dbError{op: op, pg: clean}
@@ -119,29 +119,29 @@ type hiddenError struct {
 func (e *hiddenError) Error() string        { return e.text }
 func (e *hiddenError) Is(target error) bool { return errors.Is(e.cause, target) }
 
-// meaning gives the sentinel of a Postgres error, and what was wrong. On Citus
+// meaning gives what a Postgres error is about, and its sentinel. On Citus
 // constraint names carry a shard's number behind, hence prefixes.
-func meaning(pg *pgconn.PgError) (sentinel error, what string) {
+func meaning(pg *pgconn.PgError) (what string, sentinel error) {
 	switch pg.Code {
 	case "23503": // foreign_key_violation
 		switch {
 		case strings.HasPrefix(pg.ConstraintName, "integrations_key_id_fkey"):
-			return ErrKeyGone, ""
+			return "", ErrKeyGone
 		case strings.HasPrefix(pg.ConstraintName, "integrations_workspace_id_fkey"):
-			return ErrNotFound, "the workspace"
+			return "the workspace", ErrNotFound
 		case strings.HasPrefix(pg.ConstraintName, "integrations_created_by_fkey"):
-			return ErrNotFound, "the user named by CreatedBy"
+			return "the user named by CreatedBy", ErrNotFound
 		}
 	case "23505": // unique_violation
-		return ErrConflict, "refused by " + pg.ConstraintName
+		return "refused by " + pg.ConstraintName, ErrConflict
 	case "23514": // check_violation
-		return ErrInvalid, "refused by " + pg.ConstraintName
+		return "refused by " + pg.ConstraintName, ErrInvalid
 	case "40001", "40P01": // serialization_failure, deadlock_detected
-		return ErrRetryTransaction, ""
+		return "", ErrRetryTransaction
 	case "42P01", "42703", "42883": // undefined table, column, function
-		return ErrSchema, "run `rotate-keys migrate up`, and check search_path: " + pg.Message
+		return "run rotate-keys migrate up, and check search_path: " + pg.Message, ErrSchema
 	}
-	return nil, ""
+	return "", nil
 }
 
 // sanitize copies the parts of a Postgres error that never hold row data.

@@ -8,14 +8,13 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
-	"strconv"
-	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+
+	"github.com/strongroom/strongroom/internal/pgserver"
 )
 
 // supervise runs pgbouncer and ends it when the pipe on its standard input
@@ -29,10 +28,9 @@ func startPgbouncer(t *testing.T, bin, databaseURL string) string {
 	t.Helper()
 	server, err := pgx.ParseConfig(databaseURL)
 	require.NoError(t, err)
-	folder, err := os.MkdirTemp("/tmp", "strongroom-bouncer-") // short: a socket's path is at most 107 bytes
+	folder, err := os.MkdirTemp("/tmp", "strongroom-bouncer-") //nolint:usetesting // short: a socket's path is at most 107 bytes
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(folder) })
-	require.NoError(t, os.Chmod(folder, 0o777)) //nolint:gosec // pgbouncer drops root
 	ini := fmt.Sprintf(`[databases]
 * = %s
 [pgbouncer]
@@ -48,13 +46,10 @@ logfile = %s/log
 ignore_startup_parameters = extra_float_digits
 %s`, serverString(server), folder, folder, preparedStatements(t, bin))
 	path := filepath.Join(folder, "ini")
-	require.NoError(t, os.WriteFile(path, []byte(ini), 0o644)) //nolint:gosec // pgbouncer drops root
+	require.NoError(t, os.WriteFile(path, []byte(ini), 0o644))
 
-	args := []string{"-c", supervise, "supervise", bin, path}
-	if os.Geteuid() == 0 { // pgbouncer refuses root
-		args = []string{"-c", supervise, "supervise", bin, "-u", ownerOf(t, server.Host), path}
-	}
-	command := exec.CommandContext(context.Background(), "sh", args...)
+	command := exec.CommandContext(context.Background(), "sh", "-c", supervise, "supervise", bin, path)
+	require.NoError(t, pgserver.DropRoot(command, folder, path)) // pgbouncer refuses root
 	alive, err := command.StdinPipe()
 	require.NoError(t, err)
 	require.NoError(t, command.Start())
@@ -72,18 +67,6 @@ ignore_startup_parameters = extra_float_digits
 		return conn.Close(ctx) == nil
 	})
 	return u.String()
-}
-
-// ownerOf names who may reach the server's socket; over TCP anybody may.
-func ownerOf(t *testing.T, host string) string {
-	t.Helper()
-	info, err := os.Stat(host)
-	if err != nil {
-		return "nobody"
-	}
-	owner, err := user.LookupId(strconv.Itoa(int(info.Sys().(*syscall.Stat_t).Uid)))
-	require.NoError(t, err)
-	return owner.Username
 }
 
 // serverString is how pgbouncer reaches the server. It takes no empty password.

@@ -161,7 +161,7 @@ func kind(raw []byte) string {
 
 // checkJSON refuses what is not JSON, and text that jsonb cannot hold.
 func checkJSON(data []byte) error {
-	problem := ""
+	var problem string
 	switch {
 	case !utf8.Valid(data):
 		problem = "is not valid UTF-8"

@@ -5,7 +5,6 @@ package vault_test
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -223,7 +222,7 @@ func TestConfigValidate(t *testing.T) {
 	}`).Validate(vault.PlatformPylon)
 	require.ErrorIs(t, err, vault.ErrInvalid)
 	var typed *vault.ConfigError
-	require.True(t, errors.As(err, &typed))
+	require.ErrorAs(t, err, &typed)
 	const foreign = "is for platform slack, the integration is of pylon"
 	require.Equal(t, []vault.ConfigProblem{
 		{Path: "slackChannels[0]", Problem: foreign},

@@ -4,7 +4,6 @@ package vault_test
 // mode.
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -140,6 +139,6 @@ func requireNoDetail(t *testing.T, err error) {
 		require.NotContains(t, fmt.Sprintf("%v %+v %#v", err, err, err), part)
 	}
 	var pg *pgconn.PgError
-	require.True(t, errors.As(err, &pg))
+	require.ErrorAs(t, err, &pg)
 	require.Empty(t, pg.Detail+pg.Where+pg.InternalQuery+pg.Hint)
 }

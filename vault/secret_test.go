@@ -79,7 +79,7 @@ func TestLeakIsFound(t *testing.T) {
 
 type (
 	shown  struct{ Token vault.Secret }
-	hidden struct{ token vault.Secret } //nolint:unused // printed by reflection only
+	hidden struct{ token vault.Secret }
 	nested struct {
 		Name  string
 		Inner *hidden
@@ -251,7 +251,7 @@ func TestSecretInATestsFailure(t *testing.T) {
 	}
 }
 
-type secretError struct{ token vault.Secret } //nolint:errname // a bad citizen on purpose
+type secretError struct{ token vault.Secret }
 
 func (e secretError) Error() string {
 	return fmt.Sprintf("refused %v of %+v", e.token, struct{ t any }{e.token})
@@ -294,7 +294,8 @@ func TestSecretGivesAndCompares(t *testing.T) {
 	clear(source)
 	require.True(t, s.Reveal() == canary(), "the Secret aliases the bytes it was made from")
 	require.Equal(t, len(canary()), s.Len())
-	require.True(t, s.Equal(s))
+	itself := s
+	require.True(t, s.Equal(itself))
 	require.True(t, s.Equal(vault.NewSecret(canary())))
 	require.False(t, s.Equal(vault.NewSecret(canary()+"x")))
 	require.False(t, s.Equal(vault.Secret{}))
