@@ -72,7 +72,7 @@ func (r *initReport) run(ctx context.Context, s *settings) error {
 		return err
 	}
 	if exists {
-		err = noneMissing(keks)
+		err = openMissing(ctx, keks)
 	} else {
 		r.KEKFilesMade, err = makeMissing(ctx, keks)
 	}

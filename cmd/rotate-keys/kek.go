@@ -90,11 +90,19 @@ func makeMissing(ctx context.Context, keks []*namedKEK) (made []string, err erro
 	return made, nil
 }
 
-// noneMissing refuses to go on without a file that an existing keyset may need.
-func noneMissing(keks []*namedKEK) error {
+// openMissing is for a keyset that exists: it makes no file, but another process may
+// have made one, and then the keyset, since it was looked for.
+func openMissing(ctx context.Context, keks []*namedKEK) (err error) {
 	for _, k := range keks {
-		if k.KEK == nil {
+		if k.KEK != nil {
+			continue
+		}
+		k.KEK, err = keyring.OpenKEK(ctx, k.uri, openers)
+		if errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("the database has a keyset already, but the KEK file %s is missing: restore it from its backup; no new one is made for an existing keyset", k.path)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
