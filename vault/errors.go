@@ -50,6 +50,10 @@ var (
 	// `rotate-keys migrate up`.
 	ErrSchema = store.ErrSchema
 
+	// ErrReplica reports a pool that leads to a read replica: keysets are read
+	// from the primary database only.
+	ErrReplica = store.ErrReplica
+
 	// ErrClosed reports the use of a vault after Close.
 	ErrClosed = keyring.ErrClosed
 )
