@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
@@ -18,7 +19,10 @@ import (
 
 const newestDownload = 18
 
-const partialPrefix = "partial-"
+const (
+	partialPrefix = "partial-"
+	logPrefix     = "embedded_postgres_log" // of the library's own log files
+)
 
 var downloads = map[int]embeddedpostgres.PostgresVersion{
 	14: embeddedpostgres.V14,
@@ -86,6 +90,7 @@ func downloadOnce(ctx context.Context, cache, target string, version embeddedpos
 // starting a server, which it cannot do as root. So its data folder is given as one
 // that cannot be, and Start fails after unpacking and before initdb.
 func fetch(version embeddedpostgres.PostgresVersion, cache, programs string) error {
+	defer removeNewLogs(withPrefix(os.TempDir(), logPrefix))
 	err := embeddedpostgres.NewDatabase(embeddedpostgres.DefaultConfig().
 		Version(version).
 		CachePath(cache).
@@ -101,6 +106,16 @@ func fetch(version embeddedpostgres.PostgresVersion, cache, programs string) err
 		err = errors.New("the archive holds no postgres and initdb")
 	}
 	return err
+}
+
+// removeNewLogs removes the empty log file that the library leaves in the folder
+// for temporary files. before lists those that were there already.
+func removeNewLogs(before []string) {
+	for _, path := range withPrefix(os.TempDir(), logPrefix) {
+		if info, err := os.Stat(path); err == nil && info.Size() == 0 && !slices.Contains(before, path) {
+			_ = os.Remove(path)
+		}
+	}
 }
 
 // cacheFolder is where downloaded programs are kept. The home of root is closed to
