@@ -18,7 +18,10 @@ const reloadTimeout = 30 * time.Second
 // Poll asks the storage now whether the keyset changed, and loads it if so. The
 // ring does this by itself every PollEvery. An error leaves the ring as it is.
 func (r *Ring) Poll(ctx context.Context) error {
-	_, err := r.refresh(ctx)
+	joined, err := r.refresh(ctx)
+	if joined { // that look-up may have begun before what the caller wants to see
+		_, err = r.refresh(ctx)
+	}
 	return err
 }
 
