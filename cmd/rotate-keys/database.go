@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -35,6 +36,11 @@ func parseDatabaseURL(url string) (*pgxpool.Config, error) {
 	parameters := config.ConnConfig.RuntimeParams
 	if parameters["application_name"] == "" {
 		parameters["application_name"] = "rotate-keys"
+	}
+	// pgx's default keeps prepared statements in the session: behind pgbouncer, the
+	// next run meets them.
+	if config.ConnConfig.DefaultQueryExecMode != pgx.QueryExecModeSimpleProtocol {
+		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
 	}
 	// The times at which migrations ran are kept without a zone, in the session's.
 	parameters["timezone"] = "UTC"

@@ -24,10 +24,12 @@ With --json:
 
   version     number  the newest migration that is recorded; 0 if none
   needs       number  the version that this release needs
-  fits        bool    this release can run on the schema
+  fits        bool    whether this release can run on the schema
   problem     string  why it cannot, and what to do; absent if it can
   migrations  [{"version": number, "name": string, "state": "applied" or "pending",
-              "appliedAt": string}]  oldest first; the time in RFC 3339, absent if pending`
+              "appliedAt": string}]  oldest first; the time in RFC 3339, absent if pending
+
+version, fits and problem are absent, and migrations is empty, if the command failed.`
 
 func (p *program) migrateStatusCommand() *cobra.Command {
 	return &cobra.Command{
@@ -49,9 +51,9 @@ func (p *program) migrateStatusCommand() *cobra.Command {
 // statusReport is what status found.
 type statusReport struct {
 	summary
-	Version    int64             `json:"version"`
+	Version    *int64            `json:"version,omitempty"`
 	Needs      int64             `json:"needs"`
-	Fits       bool              `json:"fits"`
+	Fits       *bool             `json:"fits,omitempty"`
 	Problem    string            `json:"problem,omitempty"`
 	Migrations []migrationStatus `json:"migrations"`
 	state      schemaState
@@ -72,8 +74,9 @@ func (r *statusReport) run(ctx context.Context, s *settings) error {
 	if r.state, err = readState(ctx, pool); err != nil {
 		return err
 	}
-	r.Version, r.Fits = r.state.version, r.state.problem == nil
-	if !r.Fits {
+	fits := r.state.problem == nil
+	r.Version, r.Fits = &r.state.version, &fits
+	if !fits {
 		r.Problem = r.state.problem.Error()
 	}
 	for _, step := range r.state.steps {
@@ -93,7 +96,7 @@ func (r *statusReport) run(ctx context.Context, s *settings) error {
 func (r *statusReport) changed() bool { return false }
 
 func (r *statusReport) text() string {
-	if len(r.Migrations) == 0 { // it failed
+	if r.Fits == nil { // it failed
 		return ""
 	}
 	var b strings.Builder
@@ -108,7 +111,7 @@ func (r *statusReport) text() string {
 	}
 	_ = table.Flush() // a strings.Builder takes all
 	fit := "This release can run on it"
-	if !r.Fits {
+	if !*r.Fits {
 		fit = r.Problem
 	}
 	fmt.Fprintf(&b, "%s.\n%s.\n", capital(r.state.text()), capital(fit))

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 )
 
@@ -84,8 +85,25 @@ func TestNoConnection(t *testing.T) {
 
 	db := newDatabase(t)
 	absent := strings.Replace(db.url, "?", "?dbname=absent&", 1)
-	_, stderr := db.runs(t, 1, "migrate", "status", "--database-url", absent)
+	stdout, stderr := db.runs(t, 1, "migrate", "status", "--json", "--database-url", absent)
 	require.Contains(t, stderr, "rotate-keys: migrate status: connect to the database: ")
+	o = object(t, stdout)
+	delete(o, "error")
+	require.Equal(t, map[string]any{"command": "migrate status", "outcome": "failed", "needs": 2.0, "migrations": []any{}}, o)
+}
+
+// Behind pgbouncer no statement may be left prepared.
+func TestNothingIsKeptInTheSession(t *testing.T) {
+	t.Parallel()
+	for query, want := range map[string]pgx.QueryExecMode{
+		"": pgx.QueryExecModeExec,
+		"?default_query_exec_mode=cache_statement": pgx.QueryExecModeExec,
+		"?default_query_exec_mode=simple_protocol": pgx.QueryExecModeSimpleProtocol,
+	} {
+		config, err := parseDatabaseURL(closedURL() + query)
+		require.NoError(t, err)
+		require.Equal(t, want, config.ConnConfig.DefaultQueryExecMode)
+	}
 }
 
 // A flag wins over the environment; a relative path names the same file.
