@@ -103,6 +103,7 @@ func provider(pool *pgxpool.Pool, fsys fs.FS) (p *goose.Provider, end func(), er
 func privatePool(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error) {
 	c := pool.Config()
 	c.MaxConns, c.MinConns, c.MinIdleConns = 4, 0, 0
+	c.ConnConfig.RuntimeParams["timezone"] = "UTC" // goose keeps times without a zone
 	if c.ConnConfig.DefaultQueryExecMode != pgx.QueryExecModeSimpleProtocol {
 		c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
 	}
