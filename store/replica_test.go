@@ -20,7 +20,7 @@ func makeReplica(t *testing.T, server *pgserver.Server, pool *pgxpool.Pool) {
 	var data string
 	require.NoError(t, pool.QueryRow(t.Context(), `SHOW data_directory`).Scan(&data))
 	require.NoError(t, server.Crash())
-	require.NoError(t, os.WriteFile(filepath.Join(data, "standby.signal"), nil, 0o644)) //nolint:gosec // Postgres reads it as another user
+	require.NoError(t, os.WriteFile(filepath.Join(data, "standby.signal"), nil, 0o644))
 	require.NoError(t, server.Restart(t.Context()))
 	pool.Reset()
 	require.Eventually(t, func() bool { return inRecovery(t.Context(), pool) }, time.Minute, 5*time.Millisecond)
