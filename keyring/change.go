@@ -6,13 +6,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"unicode/utf8"
 )
 
 // Create makes the first keyset of this name, with one key of template t,
 // wrapped under every KEK. If there is one already it changes nothing:
 // [ErrKeysetExists]. actor is who asked, for the history.
 func Create(ctx context.Context, s Storage, name string, t Template, keks []KEK, actor string) (Version, error) {
-	if err := checkChange(name, keks, actor); err != nil {
+	if err := checkChange(s, name, keks, actor); err != nil {
 		return Version{}, err
 	}
 	k, err := NewKeyset(t)
@@ -28,8 +30,11 @@ func Create(ctx context.Context, s Storage, name string, t Template, keks []KEK,
 // it. If somebody else changed the keyset meanwhile nothing is written:
 // [ErrConflict]. If the step is not possible, its error.
 func Apply(ctx context.Context, s Storage, name string, keks []KEK, actor string, step Step) (Version, error) {
-	if err := checkChange(name, keks, actor); err != nil {
+	if err := checkChange(s, name, keks, actor); err != nil {
 		return Version{}, err
+	}
+	if step == nil {
+		return Version{}, fmt.Errorf("%w: no step to take", ErrInvalid)
 	}
 	w, err := s.Load(ctx, name)
 	if err != nil {
@@ -67,16 +72,39 @@ func swap(ctx context.Context, s Storage, name string, old Version, k *Keyset, k
 	return version, nil
 }
 
-func checkChange(name string, keks []KEK, actor string) error {
+func checkChange(s Storage, name string, keks []KEK, actor string) error {
 	switch {
-	case name == "":
-		return fmt.Errorf("%w: a keyset needs a name", ErrInvalid)
-	case len(keks) == 0:
-		return fmt.Errorf("%w: a keyset needs at least one KEK", ErrInvalid)
-	case actor == "":
-		return fmt.Errorf("%w: the history needs an actor: who changes the keyset", ErrInvalid)
+	case s == nil:
+		return fmt.Errorf("%w: a keyset needs a storage", ErrInvalid)
+	case !isText(name):
+		return fmt.Errorf("%w: a keyset needs a name, of 1 to %d bytes of text", ErrInvalid, maxText)
+	case !isText(actor):
+		return fmt.Errorf("%w: the history needs an actor, who changes the keyset, of 1 to %d bytes of text", ErrInvalid, maxText)
+	}
+	return checkKEKs(keks)
+}
+
+// checkKEKs refuses what a ring or a change cannot work with.
+func checkKEKs(keks []KEK) error {
+	if len(keks) == 0 {
+		return fmt.Errorf("%w: at least one KEK is needed", ErrInvalid)
+	}
+	for _, kek := range keks {
+		if kek == nil {
+			return fmt.Errorf("%w: a KEK is nil: make one by OpenKEK", ErrInvalid)
+		}
+		if !isText(kek.URI()) {
+			return fmt.Errorf("%w: a KEK's URI must be 1 to %d bytes of text", ErrInvalid, maxText)
+		}
 	}
 	return nil
+}
+
+const maxText = 1000
+
+// isText tells whether Postgres can store a text, and it is not empty.
+func isText(text string) bool {
+	return text != "" && len(text) <= maxText && utf8.ValidString(text) && !strings.ContainsRune(text, 0)
 }
 
 func checkSameKEKs(w Wrapped, keks []KEK) error {

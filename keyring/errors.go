@@ -13,9 +13,10 @@ var (
 	// part and says what is wanted.
 	ErrInvalid = errors.New("invalid input")
 
-	// ErrConflict reports that somebody else changed the same thing first.
-	// Nothing was written; read again and decide anew.
-	ErrConflict = errors.New("changed by somebody else meanwhile")
+	// ErrConflict reports that what is there does not allow this, often because
+	// somebody else changed it first. Nothing was written; read again and decide
+	// anew.
+	ErrConflict = errors.New("conflicts with what is there")
 
 	// ErrNoKeyset reports a database that holds no keyset yet. It is made
 	// once, by `rotate-keys init` or vault.Init.
@@ -25,8 +26,10 @@ var (
 	// was made.
 	ErrKeysetExists = errors.New("the keyset exists already")
 
-	// ErrUnknownKey reports a sealed value whose key is in no keyset that
-	// this process can load. Errors with it also match [ErrNotOpened].
+	// ErrUnknownKey reports a key that is not in the keyset. When [Ring.Open]
+	// returns it and the storage did say that the keyset is current, the error
+	// matches [ErrNotOpened] too; when the look for a newer keyset failed it does
+	// not, but matches the reason, as [ErrKEKUnavailable]: that is an outage.
 	ErrUnknownKey = errors.New("unknown key")
 
 	// ErrNotOpened reports a sealed value that does not open. It does not say

@@ -37,7 +37,7 @@ func OpenKEK(ctx context.Context, uri string, more map[string]Opener) (KEK, erro
 	if !ok || scheme == "" || rest == "" {
 		return nil, fmt.Errorf("%w: a KEK is named by a URI such as %s/etc/strongroom/kek.json", ErrInvalid, localPrefix)
 	}
-	if open, ok := more[scheme]; ok {
+	if open := more[scheme]; open != nil {
 		kek, err := open(ctx, uri)
 		if err != nil {
 			return nil, &KEKError{URI: uri, Op: "open", Err: err}

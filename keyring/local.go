@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	gonanoid "github.com/matoous/go-nanoid/v2"
 	"github.com/tink-crypto/tink-go/v2/aead"
@@ -137,7 +138,8 @@ func localURI(path string) (string, error) {
 // readPrivateFile reads a file that its owner alone may read. It checks the
 // open file, not the path, so that the file cannot be exchanged in between.
 func readPrivateFile(path string) ([]byte, error) {
-	f, err := os.Open(path) //nolint:gosec // the path is the operator's own
+	// Not blocking: a named pipe would wait for a writer.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // the path is the operator's own
 	if err != nil {
 		return nil, err
 	}

@@ -26,30 +26,30 @@ func (r *Ring) Poll(ctx context.Context) error {
 }
 
 func (r *Ring) startPolling() {
-	ctx, cancel := context.WithCancel(context.Background())
-	r.stop = cancel
-	if r.config.PollEvery < 0 {
+	if r.config.PollEvery < 0 || !r.life.enter() {
 		return
 	}
-	r.done.Go(func() {
-		for sleep(ctx, vary(r.config.PollEvery)) {
-			_, _ = r.refresh(ctx) // the outcome is in Status, and logged when it changes
+	go func() {
+		defer r.life.leave()
+		for sleep(r.life.ctx, vary(r.config.PollEvery)) {
+			_, _ = r.refresh(r.life.ctx) // the outcome is in Status, and logged when it changes
 		}
-	})
+	}()
 }
 
 // refresh reloads, together with other callers where that is safe, and tells
 // whether a look-up that was under way already was joined.
 func (r *Ring) refresh(ctx context.Context) (joined bool, err error) {
+	if r.life.ended() {
+		return false, errRingClosed
+	}
 	if !r.joins {
 		return false, r.reload(ctx)
 	}
 	leads := false
 	answer := r.flights.DoChan("", func() (any, error) {
 		leads = true
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reloadTimeout)
-		defer cancel()
-		return nil, r.reload(ctx)
+		return nil, r.reloadForAll()
 	})
 	select {
 	case a := <-answer:
@@ -59,20 +59,33 @@ func (r *Ring) refresh(ctx context.Context) (joined bool, err error) {
 	}
 }
 
-// reload compares the stored version with the ring's and loads the keyset if it
-// is newer. No lock is held while the storage is asked.
+// reloadForAll is a reload that no single caller's context ends, but the ring's
+// does.
+func (r *Ring) reloadForAll() error {
+	if !r.life.enter() {
+		return errRingClosed
+	}
+	defer r.life.leave()
+	ctx, cancel := context.WithTimeout(r.life.ctx, reloadTimeout)
+	defer cancel()
+	return r.reload(ctx)
+}
+
+// reload compares the stored version with the one that the ring held before it
+// asked, and loads the keyset if the stored one is newer. No lock is held while
+// the storage is asked.
 func (r *Ring) reload(ctx context.Context) error {
+	held := r.state.Load().version
 	stored, err := r.storage.Version(ctx, r.name)
 	if err != nil {
 		return r.storageFailed(ctx, err)
 	}
-	held := r.state.Load().version
 	switch {
 	case stored == held:
 		r.noteCurrent(stored)
 		return nil
 	case stored.Generation <= held.Generation:
-		r.noteOlder(stored)
+		r.noteOlder(held, stored)
 		return nil
 	}
 	w, err := r.storage.Load(ctx, r.name)
@@ -121,11 +134,17 @@ func (r *Ring) install(ctx context.Context, w Wrapped) error {
 }
 
 // noteCurrent records that the database holds what the ring holds. A rollback
-// that was noticed is over: the database is back on the same history.
+// that was noticed is over: the database is back on the same history. Keys whose
+// grace time is over are forgotten.
 func (r *Ring) noteCurrent(stored Version) {
-	r.health.polled(r.config.now(), r.joins)
+	if !r.joins {
+		return
+	}
+	now := r.config.now()
+	r.health.polled(now)
+	r.changeState(func(s *state) bool { return s.forget(now) }, func() {})
 	r.changeState(func(s *state) bool {
-		over := s.rolledBackTo != Version{} && s.version == stored && r.joins
+		over := s.rolledBackTo != Version{} && s.version == stored
 		s.rolledBackTo = Version{}
 		return over
 	}, func() {
@@ -134,20 +153,21 @@ func (r *Ring) noteCurrent(stored Version) {
 }
 
 // noteOlder records that the database holds an older keyset, or another of the
-// same generation. Seen through a caller's transaction it means nothing: its
-// snapshot may be older than the last change.
-func (r *Ring) noteOlder(stored Version) {
+// same generation, than the ring held when it asked. Seen through a caller's
+// transaction it means nothing: its snapshot may be older than the last change.
+// Nor does it if the ring has loaded another version since.
+func (r *Ring) noteOlder(held, stored Version) {
 	if !r.joins {
 		return
 	}
-	r.health.polled(r.config.now(), true)
+	r.health.polled(r.config.now())
 	r.changeState(func(s *state) bool {
-		changed := s.rolledBackTo != stored
+		changed := s.version == held && s.rolledBackTo != stored
 		s.rolledBackTo = stored
-		return changed && stored.Generation <= s.version.Generation && stored != s.version
+		return changed
 	}, func() {
 		r.config.Logger.Error("strongroom: the database's keyset was rolled back; opening goes on, sealing is refused",
-			"generation", stored.Generation, "held", r.state.Load().version.Generation)
+			"generation", stored.Generation, "held", held.Generation)
 	})
 }
 

@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -43,8 +42,9 @@ type Config struct {
 	// wrong or right again. Default: slog.Default().
 	Logger *slog.Logger
 
-	// AllowDegradedStart lets [Load] succeed when no KEK answers. Until one
-	// does, Seal and Open return [ErrKEKUnavailable].
+	// AllowDegradedStart lets [Load] succeed when no KEK answers in KEKTimeout;
+	// Load's own context must last longer. Until one answers, Seal and Open
+	// return [ErrKEKUnavailable].
 	AllowDegradedStart bool
 
 	// now is the clock; tests move it.
@@ -71,9 +71,7 @@ type core struct {
 	flights singleflight.Group
 
 	health healthRecord
-	closed atomic.Bool
-	stop   context.CancelFunc
-	done   sync.WaitGroup
+	life   lifetime
 }
 
 // Load reads the keyset, unwraps it with the first of keks (in order) that has
@@ -81,14 +79,19 @@ type core struct {
 // asks a KEK once. Errors: [ErrNoKeyset], [ErrKEKUnavailable] (see [KEKError]),
 // [ErrKeysetCorrupt], or the storage's own.
 func Load(ctx context.Context, s Storage, keks []KEK, c *Config) (*Ring, error) {
-	if len(keks) == 0 {
-		return nil, fmt.Errorf("%w: a ring needs at least one KEK", ErrInvalid)
+	if s == nil {
+		return nil, fmt.Errorf("%w: a ring needs a storage", ErrInvalid)
+	}
+	if err := checkKEKs(keks); err != nil {
+		return nil, err
 	}
 	config := c.withDefaults()
 	shared := &core{name: config.Keyset, keks: keks, config: config, loading: make(chan struct{}, 1)}
+	shared.life.begin()
 	shared.state.Store(&state{})
 	r := &Ring{core: shared, storage: s, joins: true}
 	if err := r.reload(ctx); err != nil && !r.mayStartWithout(ctx, err) {
+		shared.life.end()
 		return nil, err
 	}
 	r.startPolling()
@@ -124,7 +127,8 @@ func (c *Config) withDefaults() Config {
 // Through gives a view of the ring that loads through s. It is for use within a
 // caller's transaction: s reads on that transaction's connection, so that no
 // call waits for another connection. What s shows may be older than what the
-// ring holds; that is no rollback then.
+// ring holds; that is no rollback then. It must not be newer than what is
+// committed: never change the keyset in a transaction of which a ring has a view.
 func (r *Ring) Through(s Storage) *Ring {
 	return &Ring{core: r.core, storage: s}
 }
@@ -159,9 +163,10 @@ func (r *Ring) SealUnder(keyID uint32, plaintext []byte, b Binding) ([]byte, err
 
 // Open decrypts a value that was sealed with the same binding. When it meets a
 // key that the ring does not know it asks the storage once, and a KEK only if
-// the keyset changed. Errors: [ErrNotOpened]; with it [ErrUnknownKey] when no
-// key of that id is to be had; [ErrKEKUnavailable] after a degraded start;
-// [ErrClosed].
+// the keyset changed. Errors: [ErrNotOpened], with [ErrUnknownKey] if the
+// current keyset has no key of that id; [ErrUnknownKey] with the reason if the
+// current keyset could not be loaded; [ErrKEKUnavailable] after a degraded
+// start; [ErrClosed].
 func (r *Ring) Open(ctx context.Context, sealed []byte, b Binding) ([]byte, error) {
 	id, err := KeyID(sealed)
 	if err != nil {
@@ -187,13 +192,11 @@ func (r *Ring) PrimaryID() uint32 {
 	return 0
 }
 
-// Close stops the polling and waits for it to end. Seal and Open fail with
-// [ErrClosed] afterwards, in every view. Calling it again does nothing.
+// Close stops the polling and what the ring asks of its storage, and waits for it
+// to end. Seal, Open and Poll fail with [ErrClosed] afterwards, in every view.
+// Calling it again does nothing.
 func (r *Ring) Close() error {
-	if r.closed.CompareAndSwap(false, true) {
-		r.stop()
-	}
-	r.done.Wait()
+	r.life.end()
 	return nil
 }
 
@@ -207,8 +210,8 @@ func KeyID(sealed []byte) (uint32, error) {
 }
 
 func (c *core) usable() (*state, error) {
-	if c.closed.Load() {
-		return nil, fmt.Errorf("key ring: %w", ErrClosed)
+	if c.life.ended() {
+		return nil, errRingClosed
 	}
 	s := c.state.Load()
 	if !s.loaded() {
@@ -251,11 +254,11 @@ func (r *Ring) openingKey(ctx context.Context, id uint32) (*liveKey, error) {
 	if key := s.opener(id, r.config.now); key != nil {
 		return key, nil
 	}
-	err := fmt.Errorf("%w: %w", ErrNotOpened, unknownKey("open", id, s.version))
-	if failure != nil {
-		err = fmt.Errorf("%w; looking for a newer keyset failed: %w", err, failure)
+	unknown := unknownKey("open", id, s.version)
+	if failure != nil { // an outage, which says nothing about the value
+		return nil, fmt.Errorf("%w; looking for a newer one failed: %w", unknown, failure)
 	}
-	return nil, err
+	return nil, fmt.Errorf("%w: %w", ErrNotOpened, unknown)
 }
 
 func (k *liveKey) seal(plaintext []byte, b Binding) ([]byte, error) {

@@ -59,13 +59,28 @@ func newState(v Version, k *Keyset, before *state, now time.Time, grace time.Dur
 	return s, nil
 }
 
+// forget drops the keys whose grace time is over, and tells whether there were
+// any. The state must be a copy that nobody else sees yet; the keys' map is
+// replaced, not changed.
+func (s *state) forget(now time.Time) bool {
+	kept := make(map[uint32]*liveKey, len(s.keys))
+	for id, key := range s.keys {
+		if key.until.IsZero() || now.Before(key.until) {
+			kept[id] = key
+		}
+	}
+	forgot := len(kept) != len(s.keys)
+	s.keys = kept
+	return forgot
+}
+
 // loaded reports whether the state has keys: a degraded start has none.
 func (s *state) loaded() bool { return s.primary != nil }
 
 // opener gives the key that opens values sealed under id, or nil.
 func (s *state) opener(id uint32, now func() time.Time) *liveKey {
 	key := s.keys[id]
-	if key == nil || (!key.until.IsZero() && now().After(key.until)) {
+	if key == nil || (!key.until.IsZero() && !now().Before(key.until)) {
 		return nil
 	}
 	return key

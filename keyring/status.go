@@ -4,6 +4,7 @@ package keyring
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -56,20 +57,18 @@ func (h *healthRecord) read() Status {
 	return h.status
 }
 
-// polled records an answer of the storage; only the ring's own storage counts.
-func (h *healthRecord) polled(now time.Time, own bool) {
-	if !own {
-		return
-	}
+// polled records an answer of the ring's own storage.
+func (h *healthRecord) polled(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.status.PolledAt = now
 	h.status.StorageErr, h.status.StorageSince = nil, time.Time{}
 }
 
-// storageFailed records and passes on a failure of the ring's own storage.
+// storageFailed records and passes on a failure of the ring's own storage. A
+// deadline that passed is one: nobody's but the look-up's own ends it.
 func (r *Ring) storageFailed(ctx context.Context, err error) error {
-	if !r.joins || ctx.Err() != nil {
+	if !r.joins || errors.Is(ctx.Err(), context.Canceled) {
 		return err
 	}
 	r.health.mu.Lock()

@@ -3,6 +3,7 @@ package keyring_test
 import (
 	"bytes"
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -45,7 +46,7 @@ func TestAWrapOpensForItsOwnVersionOnly(t *testing.T) {
 	for name, change := range map[string]func(*keyring.Wrapped){
 		"an old wrap as the new one": func(w *keyring.Wrapped) { w.Wraps[kek.URI()] = old },
 		"another generation":         func(w *keyring.Wrapped) { w.Generation++ },
-		"another revision":           func(w *keyring.Wrapped) { w.Revision = "x" + w.Revision[1:] },
+		"another revision":           func(w *keyring.Wrapped) { w.Revision = strings.Repeat("x", 21) },
 		"another name":               func(w *keyring.Wrapped) { w.Name = "other" },
 		"a flipped bit":              func(w *keyring.Wrapped) { w.Wraps[kek.URI()] = flip(w.Wraps[kek.URI()], 99) },
 	} {

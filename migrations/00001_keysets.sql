@@ -112,6 +112,31 @@ CREATE TABLE vault_keyset_wraps (
 );
 COMMENT ON TABLE vault_keyset_wraps IS 'Strongroom: each keyset''s present generation, encrypted under each of its KEKs';
 
+-- Without a wrap a keyset is lost. Checked at commit, since a change replaces all of them.
+-- +goose StatementBegin
+CREATE FUNCTION vault_keyset_wraps_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    left_over bool;
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        RAISE EXCEPTION 'vault_keyset_wraps cannot be truncated: every stored credential would be lost'
+            USING HINT = 'To remove Strongroom and all that it holds, run: rotate-keys migrate down';
+    END IF;
+    EXECUTE format('SELECT EXISTS (SELECT FROM %I.%I WHERE keyset = $1)', TG_TABLE_SCHEMA, TG_TABLE_NAME)
+        INTO left_over USING OLD.keyset;
+    IF NOT left_over THEN
+        RAISE EXCEPTION 'keyset % would have no wrap left: every credential sealed under it would be lost', OLD.keyset
+            USING HINT = 'Add a wrap under another KEK in the same transaction.';
+    END IF;
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+CREATE CONSTRAINT TRIGGER vault_keyset_wraps_guard_row AFTER UPDATE OR DELETE ON vault_keyset_wraps
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION vault_keyset_wraps_guard();
+CREATE TRIGGER vault_keyset_wraps_guard_truncate BEFORE TRUNCATE ON vault_keyset_wraps
+    FOR EACH STATEMENT EXECUTE FUNCTION vault_keyset_wraps_guard();
+
 -- No trigger and no foreign key to vault_keysets here: this is a reference table on
 -- Citus, and vault_keysets stays local to the coordinator.
 CREATE TABLE vault_keys (
@@ -191,4 +216,5 @@ DROP TABLE vault_keys;
 DROP TABLE vault_keyset_wraps;
 DROP TABLE vault_keysets;
 DROP FUNCTION vault_key_events_guard();
+DROP FUNCTION vault_keyset_wraps_guard();
 DROP FUNCTION vault_keysets_guard();

@@ -34,7 +34,7 @@ CREATE TABLE integrations (
     CONSTRAINT integrations_key_id_fkey FOREIGN KEY (key_id) REFERENCES vault_keys (key_id) NOT DEFERRABLE,
 
     -- A sealed value begins with 0x01 and the row's key id in four bytes, big-endian, and
-    -- is at least 33 bytes long: prefix 5, nonce 12, one byte, tag 16.
+    -- is at least 33 bytes long: prefix 5, nonce 12, tag 16.
     CONSTRAINT integrations_webhook_secret_sealed CHECK (webhook_secret IS NULL OR (key_id IS NOT NULL
         AND octet_length(webhook_secret) >= 33
         AND substring(webhook_secret from 1 for 5) = '\x01'::bytea || substring(int8send(key_id) from 5 for 4))),
@@ -49,6 +49,10 @@ CREATE TABLE integrations (
     CONSTRAINT integrations_access_token_size CHECK (octet_length(access_token) <= 131072),
     CONSTRAINT integrations_refresh_token_size CHECK (octet_length(refresh_token) <= 131072),
 
+    -- "Does not expire" is NULL. infinity would not fit the time types of other languages.
+    CONSTRAINT integrations_times_finite CHECK (isfinite(token_expires_at) AND isfinite(last_used_at)
+        AND isfinite(created_at) AND isfinite(updated_at)),
+
     -- A row without credentials holds no key back from being destroyed.
     CONSTRAINT integrations_key_id_used CHECK (key_id IS NULL
         OR coalesce(webhook_secret, access_token, refresh_token) IS NOT NULL)
@@ -59,6 +63,18 @@ CREATE INDEX integrations_slack_team_id_idx ON integrations (slack_team_id) WHER
 CREATE INDEX integrations_pylon_account_id_idx ON integrations (pylon_account_id) WHERE is_active;
 CREATE INDEX integrations_created_by_idx ON integrations (created_by);
 COMMENT ON TABLE integrations IS 'Strongroom: third-party integrations of a workspace; credentials are sealed';
+
+-- One row for each installation of a provider in a workspace. An install writes it first, so
+-- that two OAuth callbacks at once wait for one another and make one integration.
+CREATE TABLE integration_installs (
+    workspace_id text        NOT NULL,
+    platform     text        NOT NULL,
+    installation text        NOT NULL,
+    installed_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT integration_installs_pkey PRIMARY KEY (workspace_id, platform, installation),
+    CONSTRAINT integration_installs_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces (id) ON DELETE CASCADE
+);
+COMMENT ON TABLE integration_installs IS 'Strongroom: what installs of one installation lock; holds no credential';
 
 CREATE OR REPLACE FUNCTION strongroom_schema(OUT version int, OUT supports int)
     LANGUAGE sql STABLE AS 'SELECT 2, 2';
@@ -83,6 +99,7 @@ END
 $$;
 -- +goose StatementEnd
 
+DROP TABLE integration_installs;
 DROP TABLE integrations;
 CREATE OR REPLACE FUNCTION strongroom_schema(OUT version int, OUT supports int)
     LANGUAGE sql STABLE AS 'SELECT 1, 1';

@@ -169,6 +169,28 @@ func TestKeysetsGoForwardOnly(t *testing.T) {
 		refused(t, pool, `INSERT INTO vault_keyset_wraps VALUES ('main', 'kek', 'w')`).ConstraintName)
 }
 
+// A keyset always has a wrap: deleting the last one is refused at commit, so that
+// a change may replace all of them.
+func TestAKeysetKeepsAWrap(t *testing.T) {
+	t.Parallel()
+	pool := migrated(t)
+	mustExec(t, pool, `INSERT INTO vault_keysets (name, generation, revision) VALUES ('main', 1, repeat('r', 21))`)
+	mustExec(t, pool, `INSERT INTO vault_keyset_wraps VALUES ('main', 'one', 'w'), ('main', 'two', 'w')`)
+	mustExec(t, pool, `DELETE FROM vault_keyset_wraps WHERE kek_uri = 'two'`)
+	require.Contains(t, refused(t, pool, `TRUNCATE vault_keyset_wraps`).Message, "vault_keyset_wraps cannot be truncated")
+	_, err := pool.Exec(t.Context(), `DELETE FROM vault_keyset_wraps`)
+	require.ErrorContains(t, err, "keyset main would have no wrap left")
+	_, err = pool.Exec(t.Context(), `UPDATE vault_keyset_wraps SET keyset = 'elsewhere'`)
+	require.Error(t, err)
+	err = pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+		_, err := tx.Exec(t.Context(), `DELETE FROM vault_keyset_wraps`)
+		require.NoError(t, err)
+		_, err = tx.Exec(t.Context(), `INSERT INTO vault_keyset_wraps VALUES ('main', 'three', 'w')`)
+		return err
+	})
+	require.NoError(t, err)
+}
+
 func TestEventsAreAppendOnlyAndKeyIdsAreUsedOnce(t *testing.T) {
 	t.Parallel()
 	pool := migrated(t)

@@ -22,14 +22,6 @@ func noRow(err, meaning error) error {
 	return err
 }
 
-// affected turns "no row was written" into [ErrNotFound].
-func affected(op string, rows int64, err error) error {
-	if err == nil && rows == 0 {
-		return fmt.Errorf("%s: %w", op, ErrNotFound)
-	}
-	return translate(op, err)
-}
-
 // named says which row an operation was about. Ids come from outside: quoted.
 func named(op, id string) string { return op + " " + strconv.Quote(id) }
 

@@ -4,6 +4,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -73,6 +74,25 @@ const (
 				($5::boolean OR i.access_token IS NULL) AND
 				($7::boolean OR i.refresh_token IS NULL) THEN NULL ELSE i.key_id END,` + setCredentials + `
 		WHERE $14::bigint IS NULL AND` + whereRow
+
+	setSealed = `UPDATE integrations AS i SET key_id = $3::bigint,
+		webhook_secret = $4::bytea, access_token = $5::bytea, refresh_token = $6::bytea,
+		token_expires_at = CASE WHEN $11::boolean THEN $12::timestamptz ELSE i.token_expires_at END,
+		workspace_id = coalesce($13::text, i.workspace_id),
+		is_active = i.is_active OR $14::boolean,
+		slack_team_name = coalesce($15::text, i.slack_team_name),
+		slack_bot_user_id = coalesce($16::text, i.slack_bot_user_id),
+		updated_at = now() `
+
+	whereUnchanged = ` AND i.id = $1::text AND i.workspace_id = $2::text
+		AND i.key_id IS NOT DISTINCT FROM $7::bigint
+		AND i.webhook_secret IS NOT DISTINCT FROM $8::bytea
+		AND i.access_token IS NOT DISTINCT FROM $9::bytea
+		AND i.refresh_token IS NOT DISTINCT FROM $10::bytea
+		RETURNING ` + plainColumns
+
+	swapUnderKey   = setSealed + `FROM vault_keys k WHERE k.key_id = $3::bigint` + whereUnchanged
+	swapWithoutKey = setSealed + `WHERE $3::bigint IS NULL` + whereUnchanged
 )
 
 // WriteCredentials changes sealed values in one statement, if that can be done
@@ -119,42 +139,36 @@ type SealedSwap struct {
 	SlackTeamName, SlackBotUserID string
 }
 
-// SwapSealed replaces all sealed values of a row by compare-and-swap. swapped is
-// false when the row is no longer as it was read, or its key is gone; nothing
-// is written then. Errors: [ErrKeyGone], [ErrInvalid], [ErrNotFound] for the
-// workspace to move to.
-func (s *Store) SwapSealed(ctx context.Context, w SealedSwap) (swapped bool, err error) {
+// SwapSealed replaces all sealed values of a row by compare-and-swap and gives the
+// row as stored. swapped is false when the row is no longer as it was read, or
+// its key is gone; nothing is written then. Errors: [ErrKeyGone], [ErrInvalid],
+// [ErrNotFound] for the workspace to move to.
+func (s *Store) SwapSealed(ctx context.Context, w SealedSwap) (stored Integration, swapped bool, err error) {
 	op := named("write credentials of integration", w.ID)
 	if err := w.New.check(); err != nil {
-		return false, fmt.Errorf("%s: %w", op, err)
+		return Integration{}, false, fmt.Errorf("%s: %w", op, err)
 	}
-	from, where := "", "WHERE $3::bigint IS NULL AND "
+	statement := swapWithoutKey
 	if !w.New.Empty() {
-		from, where = "FROM vault_keys k ", "WHERE k.key_id = $3::bigint AND "
+		statement = swapUnderKey
 	}
-	statement := `UPDATE integrations AS i SET key_id = $3::bigint,
-			webhook_secret = $4::bytea, access_token = $5::bytea, refresh_token = $6::bytea,
-			token_expires_at = CASE WHEN $11::boolean THEN $12::timestamptz ELSE i.token_expires_at END,
-			workspace_id = coalesce($13::text, i.workspace_id),
-			is_active = i.is_active OR $14::boolean,
-			slack_team_name = coalesce($15::text, i.slack_team_name),
-			slack_bot_user_id = coalesce($16::text, i.slack_bot_user_id),
-			updated_at = now() ` + from + where + `i.id = $1::text AND i.workspace_id = $2::text
-			AND i.key_id IS NOT DISTINCT FROM $7::bigint
-			AND i.webhook_secret IS NOT DISTINCT FROM $8::bytea
-			AND i.access_token IS NOT DISTINCT FROM $9::bytea
-			AND i.refresh_token IS NOT DISTINCT FROM $10::bytea`
 	err = s.guarded(ctx, op, func(db DB) error {
-		tag, err := db.Exec(ctx, statement, w.ID, w.WorkspaceID, w.New.key(),
+		return noRow(db.QueryRow(ctx, statement, w.ID, w.WorkspaceID, w.New.key(),
 			[]byte(w.New.WebhookSecret), []byte(w.New.AccessToken), []byte(w.New.RefreshToken),
 			w.Old.key(),
 			[]byte(w.Old.WebhookSecret), []byte(w.Old.AccessToken), []byte(w.Old.RefreshToken),
 			w.SetExpiry, zeronull.Timestamptz(w.ExpiresAt), zeronull.Text(w.MoveTo),
-			w.Install, zeronull.Text(w.SlackTeamName), zeronull.Text(w.SlackBotUserID))
-		swapped = tag.RowsAffected() == 1
-		return err
+			w.Install, zeronull.Text(w.SlackTeamName), zeronull.Text(w.SlackBotUserID),
+		).Scan(stored.targets()...), errNoRow)
 	})
-	return swapped && err == nil, err
+	switch {
+	case errors.Is(err, errNoRow):
+		return Integration{}, false, nil
+	case err != nil:
+		return Integration{}, false, err
+	}
+	stored.utc()
+	return stored, true, nil
 }
 
 // HasKey reports whether a key is in vault_keys, as this connection sees it.

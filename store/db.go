@@ -25,8 +25,8 @@ type Store struct {
 	inTx bool
 }
 
-// New gives a store on db. On a pgx.Tx each write of sealed values sits in a
-// savepoint, so that a failed one leaves the transaction usable.
+// New gives a store on db. On a pgx.Tx each write sits in a savepoint, so that a
+// failed one leaves the transaction usable.
 func New(db DB) *Store {
 	_, inTx := db.(pgx.Tx)
 	return &Store{db: db, inTx: inTx}
@@ -62,8 +62,8 @@ func (s *Store) setIsolation(ctx context.Context, tx pgx.Tx) error {
 	return translate("begin a transaction", err)
 }
 
-// guarded runs one write of sealed values, in a savepoint if the store is in a
-// transaction, so that a fence that refuses it does not abort the caller's work.
+// guarded runs one write, in a savepoint if the store is in a transaction, so that
+// what is refused does not abort the caller's work.
 func (s *Store) guarded(ctx context.Context, op string, f func(DB) error) error {
 	if !s.inTx {
 		return translate(op, f(s.db))

@@ -127,7 +127,8 @@ func meaning(pg *pgconn.PgError) (what string, sentinel error) {
 		switch {
 		case strings.HasPrefix(pg.ConstraintName, "integrations_key_id_fkey"):
 			return "", ErrKeyGone
-		case strings.HasPrefix(pg.ConstraintName, "integrations_workspace_id_fkey"):
+		case strings.HasPrefix(pg.ConstraintName, "integrations_workspace_id_fkey"),
+			strings.HasPrefix(pg.ConstraintName, "integration_installs_workspace_id_fkey"):
 			return "the workspace", ErrNotFound
 		case strings.HasPrefix(pg.ConstraintName, "integrations_created_by_fkey"):
 			return "the user named by CreatedBy", ErrNotFound
@@ -138,6 +139,8 @@ func meaning(pg *pgconn.PgError) (what string, sentinel error) {
 		return "refused by " + pg.ConstraintName, ErrInvalid
 	case "40001", "40P01": // serialization_failure, deadlock_detected
 		return "", ErrRetryTransaction
+	case "22003", "22007", "22008", "22021", "22P02", "22P05": // a value that its type cannot hold
+		return "a value cannot be stored", ErrInvalid
 	case "42P01", "42703", "42883": // undefined table, column, function
 		return "run rotate-keys migrate up, and check search_path: " + pg.Message, ErrSchema
 	}

@@ -4,6 +4,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -164,18 +165,27 @@ func (s *Store) rows(ctx context.Context, op, where string, args ...any) ([]Row,
 
 // Delete removes a row. [ErrNotFound] if the workspace has no such integration.
 func (s *Store) Delete(ctx context.Context, workspaceID, id string) error {
-	tag, err := s.db.Exec(ctx,
+	return s.writeOne(ctx, named("delete integration", id),
 		`DELETE FROM integrations WHERE id = $1::text AND workspace_id = $2::text`, id, workspaceID)
-	return affected(named("delete integration", id), tag.RowsAffected(), err)
 }
 
 // SetActive switches a row on or off. [ErrNotFound] if the workspace has no
 // such integration.
 func (s *Store) SetActive(ctx context.Context, workspaceID, id string, active bool) error {
-	tag, err := s.db.Exec(ctx,
+	return s.writeOne(ctx, named("switch integration", id),
 		`UPDATE integrations SET is_active = $3::boolean, updated_at = now() WHERE id = $1::text AND workspace_id = $2::text`,
 		id, workspaceID, active)
-	return affected(named("switch integration", id), tag.RowsAffected(), err)
+}
+
+// writeOne runs a statement that must write a row.
+func (s *Store) writeOne(ctx context.Context, op, sql string, args ...any) error {
+	return s.guarded(ctx, op, func(db DB) error {
+		tag, err := db.Exec(ctx, sql, args...)
+		if err == nil && tag.RowsAffected() == 0 {
+			return ErrNotFound
+		}
+		return err
+	})
 }
 
 // Change is an update of a row's plain part.
@@ -192,20 +202,22 @@ type Change struct {
 // [ErrNotFound] if the workspace has no such integration.
 func (s *Store) Update(ctx context.Context, workspaceID, id string, c Change) (Integration, error) {
 	var out Integration
-	err := s.db.QueryRow(ctx, `
-		UPDATE integrations AS i SET updated_at = now(),
-			name = coalesce($3::text, i.name),
-			config = CASE WHEN $4::boolean THEN $6::jsonb ELSE i.config END
-		WHERE i.id = $1::text AND i.workspace_id = $2::text
-			AND (NOT $4::boolean OR i.config IS NOT DISTINCT FROM $5::jsonb)
-		RETURNING `+plainColumns,
-		id, workspaceID, c.Name, c.SetConfig, jsonArg(c.OldConfig), jsonArg(c.Config)).Scan(out.targets()...)
 	op := named("update integration", id)
-	if err := noRow(err, errNoRow); err != nil {
-		if err != errNoRow { //nolint:errorlint // noRow gives it as it is
-			return Integration{}, translate(op, err)
-		}
+	err := s.guarded(ctx, op, func(db DB) error {
+		return noRow(db.QueryRow(ctx, `
+			UPDATE integrations AS i SET updated_at = now(),
+				name = coalesce($3::text, i.name),
+				config = CASE WHEN $4::boolean THEN $6::jsonb ELSE i.config END
+			WHERE i.id = $1::text AND i.workspace_id = $2::text
+				AND (NOT $4::boolean OR i.config IS NOT DISTINCT FROM $5::jsonb)
+			RETURNING `+plainColumns,
+			id, workspaceID, c.Name, c.SetConfig, jsonArg(c.OldConfig), jsonArg(c.Config)).Scan(out.targets()...), errNoRow)
+	})
+	switch {
+	case errors.Is(err, errNoRow):
 		return Integration{}, s.whyNotUpdated(ctx, op, workspaceID, id)
+	case err != nil:
+		return Integration{}, err
 	}
 	out.utc()
 	return out, nil

@@ -47,13 +47,20 @@ func (s *Store) List(ctx context.Context, q ListQuery) ([]Integration, error) {
 	return rows, translate(op, err)
 }
 
-// LockWorkspace makes installs into one workspace wait for one another until the
-// transaction ends. It locks the host's row FOR NO KEY UPDATE, which foreign
-// keys to it do not wait for. [ErrNotFound] if there is no such workspace.
-func (s *Store) LockWorkspace(ctx context.Context, workspaceID string) error {
-	var one int
-	err := s.db.QueryRow(ctx, `SELECT 1 FROM workspaces WHERE id = $1::text FOR NO KEY UPDATE`, workspaceID).Scan(&one)
-	return translate(named("lock workspace", workspaceID), err)
+// LockInstallation makes installs of one installation into one workspace wait for
+// one another until the transaction ends. It writes a row of its own table, so
+// that the later of two sees what the earlier did, or, if its snapshot is too old
+// for that, gets [ErrRetryTransaction]. [ErrNotFound] if there is no such
+// workspace.
+func (s *Store) LockInstallation(ctx context.Context, workspaceID, platform, installation string) error {
+	const op = "lock the installation"
+	return s.guarded(ctx, op, func(db DB) error {
+		_, err := db.Exec(ctx, `
+			INSERT INTO integration_installs (workspace_id, platform, installation) VALUES ($1::text, $2::text, $3::text)
+			ON CONFLICT (workspace_id, platform, installation) DO UPDATE SET installed_at = now()`,
+			workspaceID, platform, installation)
+		return err
+	})
 }
 
 // Installed finds the ids of a workspace's integrations with one installation:

@@ -176,7 +176,7 @@ func TestWhatIsNotSealedIsNeverSent(t *testing.T) {
 		sealed := store.Sealed{KeyID: 7, AccessToken: value}
 		_, insertErr := s.Insert(t.Context(), store.Integration{ID: "i"}, sealed)
 		_, writeErr := s.WriteCredentials(t.Context(), store.CredentialsWrite{ID: "i", KeyID: 7, AccessToken: store.Column{Set: true, Value: value}})
-		_, swapErr := s.SwapSealed(t.Context(), store.SealedSwap{ID: "i", New: sealed})
+		_, _, swapErr := s.SwapSealed(t.Context(), store.SealedSwap{ID: "i", New: sealed})
 		for _, err := range []error{insertErr, writeErr, swapErr} {
 			require.ErrorIs(t, err, store.ErrInvalid, name)
 			require.NotContains(t, err.Error(), "plaintext-token")

@@ -4,6 +4,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -70,10 +71,11 @@ func (n NewIntegration) row() (store.Integration, error) {
 // bring is kept.
 //
 // Replacing every stored credential opens none of the old ones, so a reinstall
-// repairs a row that does not open. Installs into one workspace wait for one
-// another, so that two callbacks at once make one integration. Errors: as
-// Create; [ErrConflict] if the workspace has several integrations of the
-// installation.
+// repairs a row that does not open. Installs of one installation into one
+// workspace wait for one another, so that two callbacks at once make one
+// integration. Errors: as Create; [ErrConflict] if the workspace has several
+// integrations of the installation; [ErrRetryTransaction] in a caller's
+// transaction whose snapshot is older than another install.
 func (x *Integrations) Install(ctx context.Context, n NewIntegration) (i Integration, created bool, err error) {
 	if err := n.validate(); err != nil {
 		return Integration{}, false, fmt.Errorf("install: %w", err)
@@ -82,9 +84,9 @@ func (x *Integrations) Install(ctx context.Context, n NewIntegration) (i Integra
 	if err != nil {
 		return Integration{}, false, fmt.Errorf("install: %w", err)
 	}
-	err = x.again(func() error {
+	err = x.withCurrentKey(ctx, func() error {
 		return x.store.Transact(ctx, func(s *store.Store) error {
-			tx := &Integrations{ring: x.ring.Through(s), store: s}
+			tx := &Integrations{ring: x.ring.Through(s), store: s, own: !x.store.InTransaction()}
 			i, created, err = tx.install(ctx, n, installation)
 			return err
 		})
@@ -95,27 +97,36 @@ func (x *Integrations) Install(ctx context.Context, n NewIntegration) (i Integra
 	return i, created, nil
 }
 
+// install looks for the installation and replaces it or creates it. Somebody may
+// delete or move the row in between: then it looks again.
 func (x *Integrations) install(ctx context.Context, n NewIntegration, installation string) (Integration, bool, error) {
-	if err := x.store.LockWorkspace(ctx, n.WorkspaceID); err != nil {
+	if err := x.store.LockInstallation(ctx, n.WorkspaceID, string(n.Platform), installation); err != nil {
 		return Integration{}, false, err
 	}
-	ids, err := x.store.Installed(ctx, n.WorkspaceID, string(n.Platform), installation)
-	switch {
-	case err != nil:
-		return Integration{}, false, err
-	case len(ids) == 0:
-		i, err := x.Create(ctx, n)
-		return i, true, err
-	case len(ids) > 1:
-		return Integration{}, false, fmt.Errorf("install: %w: the workspace has %d integrations of this installation (%s); delete all but one, or write by SetCredentials",
-			ErrConflict, len(ids), strings.Join(ids, ", "))
+	for try := 1; ; try++ {
+		ids, err := x.store.Installed(ctx, n.WorkspaceID, string(n.Platform), installation)
+		switch {
+		case err != nil:
+			return Integration{}, false, err
+		case len(ids) == 0:
+			i, err := x.Create(ctx, n)
+			return i, true, err
+		case len(ids) > 1:
+			return Integration{}, false, fmt.Errorf("install: %w: the workspace has %d integrations of this installation (%s); delete all but one, or write by SetCredentials",
+				ErrConflict, len(ids), strings.Join(ids, ", "))
+		}
+		i, err := x.reinstall(ctx, Ref{n.WorkspaceID, ids[0]}, n)
+		if try == maxTries || !errors.Is(err, ErrNotFound) {
+			return i, false, err
+		}
 	}
-	r := Ref{n.WorkspaceID, ids[0]}
+}
+
+func (x *Integrations) reinstall(ctx context.Context, r Ref, n NewIntegration) (Integration, error) {
 	if err := x.replaceCredentials(ctx, r, n.replacement()); err != nil {
-		return Integration{}, false, err
+		return Integration{}, err
 	}
-	i, err := x.Get(ctx, r)
-	return i, false, err
+	return x.Get(ctx, r)
 }
 
 // replacement gives what a reinstall changes of a row.

@@ -18,8 +18,8 @@ var (
 	// another workspace is not there either.
 	ErrNotFound = store.ErrNotFound
 
-	// ErrConflict reports that others changed the same thing and that it was
-	// not possible to do both. Nothing was written.
+	// ErrConflict reports that what is there does not allow this, often because
+	// others changed it at the same time. Nothing was written.
 	ErrConflict = keyring.ErrConflict
 
 	// ErrRetryTransaction reports that the caller's transaction cannot go on,
@@ -30,8 +30,9 @@ var (
 	// ErrNoKeyset reports a database without a keyset: run `rotate-keys init`.
 	ErrNoKeyset = keyring.ErrNoKeyset
 
-	// ErrUnknownKey reports a sealed value whose key is not to be had. Errors
-	// with it match ErrNotOpened too.
+	// ErrUnknownKey reports a key that is not in the keyset. From an opening it
+	// matches ErrNotOpened too, unless the current keyset could not be loaded:
+	// then it matches the reason instead, and says nothing about the credential.
 	ErrUnknownKey = keyring.ErrUnknownKey
 
 	// ErrNotOpened reports a credential that does not open here: it was sealed
@@ -45,6 +46,10 @@ var (
 	// ErrKeysetRolledBack reports that sealing is refused because the database
 	// holds an older keyset than this process.
 	ErrKeysetRolledBack = keyring.ErrKeysetRolledBack
+
+	// ErrKeysetCorrupt reports a keyset that unwraps but that this version cannot
+	// use.
+	ErrKeysetCorrupt = keyring.ErrKeysetCorrupt
 
 	// ErrSchema reports tables that this version cannot use: run
 	// `rotate-keys migrate up`.

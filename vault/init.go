@@ -13,7 +13,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/strongroom/strongroom/keyring"
-	"github.com/strongroom/strongroom/store"
 )
 
 // Init makes the database's keyset, wrapped under kek and the standby KEKs,
@@ -22,20 +21,13 @@ import (
 // under what. Run it once, after the migrations; running it again, or twice at
 // once, is safe.
 func Init(ctx context.Context, pool *pgxpool.Pool, kek keyring.KEK, c *Config) (created bool, err error) {
-	if c == nil {
-		c = &Config{}
-	}
-	keks, err := allKEKs(kek, c.StandbyKEKs)
+	config, keks, s, err := prepare(ctx, pool, kek, c)
 	if err != nil {
-		return false, fmt.Errorf("vault: init: %w", err)
-	}
-	s := store.New(pool)
-	if err := s.CheckSchema(ctx); err != nil {
 		return false, fmt.Errorf("vault: init: %w", err)
 	}
 	existing, err := s.Load(ctx, keyring.DefaultKeyset)
 	if errors.Is(err, ErrNoKeyset) {
-		_, err = keyring.Create(ctx, s, keyring.DefaultKeyset, keyring.AES256GCM, keks, c.actor())
+		_, err = keyring.Create(ctx, s, keyring.DefaultKeyset, config.template(), keks, config.actor())
 		if err == nil {
 			return true, nil
 		}
@@ -60,6 +52,13 @@ func checkWrappedUnder(w keyring.Wrapped, kek keyring.KEK) error {
 	slices.Sort(uris)
 	return fmt.Errorf("vault: init: %w: there is a keyset already, wrapped under %q and not under %q; use that KEK",
 		ErrConflict, uris, kek.URI())
+}
+
+func (c *Config) template() keyring.Template {
+	if c.Template == "" {
+		return keyring.AES256GCM
+	}
+	return c.Template
 }
 
 // actor names this process in the key history.

@@ -40,7 +40,7 @@ type Integration struct {
 	HasRefreshToken  bool `json:"hasRefreshToken"`
 
 	TokenExpiresAt time.Time `json:"tokenExpiresAt,omitzero"` // zero: does not expire
-	LastUsedAt     time.Time `json:"lastUsedAt,omitzero"`
+	LastUsedAt     time.Time `json:"lastUsedAt,omitzero"`     // as the host records it: this version does not
 	CreatedAt      time.Time `json:"createdAt"`
 	UpdatedAt      time.Time `json:"updatedAt"`
 	CreatedBy      string    `json:"createdBy,omitempty"`

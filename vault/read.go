@@ -88,7 +88,7 @@ func parseCursor(after string) (time.Time, string, error) {
 	text, err := base64.RawURLEncoding.DecodeString(after)
 	micros, id, ok := strings.Cut(string(text), " ")
 	at, numErr := strconv.ParseInt(micros, 10, 64)
-	if err != nil || !ok || numErr != nil || checkText("After", id, true, maxID) != nil {
+	if year := time.UnixMicro(at).UTC().Year(); err != nil || !ok || numErr != nil || year < 1 || year > 9999 || checkText("After", id, true, maxID) != nil {
 		return time.Time{}, "", fmt.Errorf("%w: After: pass what List returned as next", ErrInvalid)
 	}
 	return time.UnixMicro(at).UTC(), id, nil

@@ -20,7 +20,8 @@ import (
 //
 // Errors: [ErrNotFound]; [ErrInvalid], as for a token on Pylon, an empty Secret,
 // or nothing to do; [ErrUnknownKey] if a kept one is under a key that is not to
-// be had: then replace or remove it too.
+// be had: then replace or remove it too; [ErrConflict] after many changes by
+// others.
 func (x *Integrations) SetCredentials(ctx context.Context, r Ref, c Credentials, remove ...Field) error {
 	p := replacement{credentials: c, remove: remove}
 	if err := errors.Join(r.validate(), p.validate()); err != nil {
@@ -98,7 +99,7 @@ func (x *Integrations) tryReplace(ctx context.Context, r Ref, p replacement) (do
 	if err != nil {
 		return false, err
 	}
-	swapped, err := x.store.SwapSealed(ctx, p.swap(r, row.Sealed, next))
+	_, swapped, err := x.store.SwapSealed(ctx, p.swap(r, row.Sealed, next))
 	if err != nil || swapped {
 		return swapped, err
 	}
@@ -110,8 +111,8 @@ func (x *Integrations) tryReplace(ctx context.Context, r Ref, p replacement) (do
 // under.
 func (x *Integrations) mergeSealed(ctx context.Context, r Ref, p replacement, kept store.Sealed) (store.Sealed, error) {
 	opened, err := x.open(ctx, r, kept)
+	defer opened.Clear()
 	if err == nil {
-		defer opened.Clear()
 		return x.seal(r, p.over(opened))
 	}
 	next, sealErr := x.sealUnder(kept.KeyID, r, p.credentials)

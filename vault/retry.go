@@ -28,22 +28,25 @@ func (x *Integrations) again(write func() error) error {
 
 // withCurrentKey runs a write that seals under the process's primary key. If
 // that key is no longer in the database the keyset is loaded anew and the write
-// runs again. In a transaction whose snapshot does not show what the process
-// holds, that is of no use: [ErrRetryTransaction].
+// runs again. In a caller's transaction whose snapshot does not show what the
+// process holds, that is of no use: [ErrRetryTransaction].
 func (x *Integrations) withCurrentKey(ctx context.Context, write func() error) error {
 	for try := 1; ; try++ {
 		before := x.ring.Status().Version
 		err := x.again(write)
-		if !errors.Is(err, store.ErrKeyGone) {
+		if !errors.Is(err, store.ErrKeyGone) || x.own {
 			return err
 		}
 		if pollErr := x.ring.Poll(ctx); pollErr != nil {
 			return fmt.Errorf("%w; loading the keyset anew failed: %w", err, pollErr)
 		}
-		if x.ring.Status().Version != before && try < maxTries {
+		now := x.ring.Status()
+		switch {
+		case now.RolledBackTo.Generation != 0:
+			return fmt.Errorf("%w: %w", err, ErrKeysetRolledBack)
+		case now.Version != before && try < maxTries:
 			continue
-		}
-		if x.store.InTransaction() {
+		case x.store.InTransaction():
 			return fmt.Errorf("%w: %w: its snapshot and this process's keyset are of different times", err, ErrRetryTransaction)
 		}
 		return fmt.Errorf("%w: %w: vault_keys does not list the current primary key", err, ErrUnknownKey)

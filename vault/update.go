@@ -104,42 +104,45 @@ func (x *Integrations) Delete(ctx context.Context, r Ref) error {
 // the workspace, so they are opened and sealed anew, and swapped in only if
 // nobody changed the row meanwhile. All must open, else nothing changes and the
 // error matches [ErrNotOpened]. [ErrNotFound] if the integration or the
-// workspace is not there.
+// workspace is not there; [ErrConflict] after many changes by others.
 func (x *Integrations) Move(ctx context.Context, r Ref, toWorkspace string) (Integration, error) {
 	if err := errors.Join(r.validate(), checkText("toWorkspace", toWorkspace, true, maxID)); err != nil {
 		return Integration{}, fmt.Errorf("move: %w", err)
 	}
 	to := Ref{toWorkspace, r.ID}
-	if to != r {
-		err := x.untilDone(ctx, "move integration "+strconv.Quote(r.ID), func() (bool, error) {
-			return x.tryMove(ctx, r, to)
-		})
-		if err != nil {
-			return Integration{}, err
-		}
+	if to == r {
+		return x.Get(ctx, r)
 	}
-	return x.Get(ctx, to)
+	var moved store.Integration
+	err := x.untilDone(ctx, "move integration "+strconv.Quote(r.ID), func() (done bool, err error) {
+		moved, done, err = x.tryMove(ctx, r, to)
+		return done, err
+	})
+	if err != nil {
+		return Integration{}, err
+	}
+	return fromStore(moved), nil
 }
 
-func (x *Integrations) tryMove(ctx context.Context, from, to Ref) (done bool, err error) {
+func (x *Integrations) tryMove(ctx context.Context, from, to Ref) (moved store.Integration, done bool, err error) {
 	row, err := x.store.GetRow(ctx, from.WorkspaceID, from.ID)
 	if err != nil {
-		return false, err
+		return moved, false, err
 	}
 	row, c, err := x.openRow(ctx, row)
-	if err != nil {
-		return false, fmt.Errorf("move integration %q: %w", from.ID, err)
-	}
 	defer c.Clear()
+	if err != nil {
+		return moved, false, fmt.Errorf("move integration %q: %w", from.ID, err)
+	}
 	next, err := x.seal(to, c)
 	if err != nil {
-		return false, err
+		return moved, false, err
 	}
-	swapped, err := x.store.SwapSealed(ctx, store.SealedSwap{
+	moved, done, err = x.store.SwapSealed(ctx, store.SealedSwap{
 		WorkspaceID: from.WorkspaceID, ID: from.ID, Old: row.Sealed, New: next, MoveTo: to.WorkspaceID,
 	})
-	if err != nil || swapped {
-		return swapped, err
+	if err == nil && !done {
+		err = x.keyStillThere(ctx, next.KeyID)
 	}
-	return false, x.keyStillThere(ctx, next.KeyID)
+	return moved, done, err
 }

@@ -34,10 +34,14 @@ type Config struct {
 	// or works again. Credentials never reach it. Default: slog.Default().
 	Logger *slog.Logger
 
-	// AllowDegradedStart lets Open succeed when no KEK answers: metadata works,
-	// sealing and opening return ErrKEKUnavailable until one does. Default:
-	// Open fails.
+	// AllowDegradedStart lets Open succeed when no KEK answers in KEKTimeout
+	// (Open's own context must last longer): metadata works, sealing and opening
+	// return ErrKEKUnavailable until one does. Default: Open fails.
 	AllowDegradedStart bool
+
+	// Template is the kind of key that Init makes. Default:
+	// [keyring.AES256GCM].
+	Template keyring.Template
 
 	// Actor is who the key history names for changes by this process. Default:
 	// the program's name and the host's.
@@ -46,16 +50,14 @@ type Config struct {
 
 // Vault keeps integrations and their credentials. It is safe for concurrent
 // use. Make one per process by [Open], and Close it.
-type Vault struct {
-	*Integrations
-	ring *keyring.Ring
-}
+type Vault struct{ *Integrations }
 
 // Integrations is the calls on integrations: on the vault's pool, or in a
 // caller's transaction by [Vault.WithTx].
 type Integrations struct {
 	ring  *keyring.Ring
 	store *store.Store
+	own   bool // in a transaction of the vault's own, which the vault runs again
 }
 
 // Open opens the vault of a database: it checks the schema, and loads the
@@ -64,51 +66,66 @@ type Integrations struct {
 // the primary database. Tables are found by the pool's search_path.
 //
 // Errors: [ErrSchema], [ErrNoKeyset], [ErrKEKUnavailable] (errors.As finds a
-// [keyring.KEKError], which tells whether trying again can help).
+// [keyring.KEKError], which tells whether trying again can help), [ErrReplica],
+// [ErrKeysetCorrupt], [ErrInvalid].
 func Open(ctx context.Context, pool *pgxpool.Pool, kek keyring.KEK, c *Config) (*Vault, error) {
-	if c == nil {
-		c = &Config{}
-	}
-	keks, err := allKEKs(kek, c.StandbyKEKs)
+	config, keks, s, err := prepare(ctx, pool, kek, c)
 	if err != nil {
 		return nil, fmt.Errorf("vault: open: %w", err)
 	}
-	s := store.New(pool)
-	if err := s.CheckSchema(ctx); err != nil {
-		return nil, fmt.Errorf("vault: open: %w", err)
-	}
 	ring, err := keyring.Load(ctx, s, keks, &keyring.Config{
-		PollEvery: c.PollEvery, KEKTimeout: c.KEKTimeout, Logger: c.Logger, AllowDegradedStart: c.AllowDegradedStart,
+		PollEvery: config.PollEvery, KEKTimeout: config.KEKTimeout, Logger: config.Logger,
+		AllowDegradedStart: config.AllowDegradedStart,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("vault: open: %w", err)
 	}
-	return &Vault{Integrations: &Integrations{ring: ring, store: s}, ring: ring}, nil
+	return &Vault{&Integrations{ring: ring, store: s}}, nil
 }
 
 // WithTx gives the calls on integrations within a transaction of the caller's.
 // They take effect when it commits, and every one of them uses the
-// transaction's connection only. A write of credentials sits in a savepoint:
-// if it fails, the transaction is usable as before. The isolation level is the
-// caller's; above READ COMMITTED a write may return [ErrRetryTransaction].
-// Like the transaction, the result is not for concurrent use.
+// transaction's connection only. Each write sits in a savepoint: if it fails,
+// the transaction is usable as before. The isolation level is the caller's;
+// above READ COMMITTED a write may return [ErrRetryTransaction], and so may the
+// commit itself. Like the transaction, the result is not for concurrent use. Do
+// not change keysets in the same transaction.
 func (v *Vault) WithTx(tx pgx.Tx) *Integrations {
 	s := store.New(tx)
 	return &Integrations{ring: v.ring.Through(s), store: s}
 }
 
-// Close stops the vault's polling. Calls that need a key return [ErrClosed]
-// afterwards. It does not close the pool. Calling it again does nothing.
-func (v *Vault) Close(_ context.Context) error { return v.ring.Close() }
+// Close stops the vault's polling and waits for it, but no longer than ctx.
+// Calls that need a key return [ErrClosed] afterwards. It does not close the
+// pool. Calling it again does nothing.
+func (v *Vault) Close(ctx context.Context) error {
+	closed := make(chan error, 1)
+	go func() { closed <- v.ring.Close() }()
+	select {
+	case err := <-closed:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("vault: close: %w", ctx.Err())
+	}
+}
 
-func allKEKs(kek keyring.KEK, standby []keyring.KEK) ([]keyring.KEK, error) {
-	keks := append([]keyring.KEK{kek}, standby...)
+// prepare judges what Open and Init are given, and checks the schema.
+func prepare(ctx context.Context, pool *pgxpool.Pool, kek keyring.KEK, c *Config) (Config, []keyring.KEK, *store.Store, error) {
+	var config Config
+	if c != nil {
+		config = *c
+	}
+	if pool == nil {
+		return config, nil, nil, fmt.Errorf("%w: the pool is nil", ErrInvalid)
+	}
+	keks := append([]keyring.KEK{kek}, config.StandbyKEKs...)
 	for _, k := range keks {
 		if k == nil {
-			return nil, fmt.Errorf("%w: a KEK is nil: make one by keyring.OpenKEK", ErrInvalid)
+			return config, nil, nil, fmt.Errorf("%w: a KEK is nil: make one by keyring.OpenKEK", ErrInvalid)
 		}
 	}
-	return keks, nil
+	s := store.New(pool)
+	return config, keks, s, s.CheckSchema(ctx)
 }
 
 // Poll asks the database now whether the keyset changed, and loads it if so. The
