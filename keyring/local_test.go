@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -104,6 +105,11 @@ func TestLocalKEKRefusesWhatIsNoKeyset(t *testing.T) {
 
 	_, err = open(t, folder)
 	require.ErrorContains(t, err, "regular file")
+
+	pipe := filepath.Join(folder, "pipe")
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
+	_, err = open(t, pipe)
+	require.ErrorContains(t, err, "regular file", "and it does not wait for a writer")
 
 	half := filepath.Join(folder, "half.json")
 	canary := "canary" + "material"
