@@ -25,6 +25,13 @@ const (
 
 const xaesSaltSize = 12
 
+// Validate returns [ErrInvalid], naming the templates that there are, for any
+// other.
+func (t Template) Validate() error {
+	_, err := t.parameters()
+	return err
+}
+
 // parameters gives Tink's description of the template. The prefix is always
 // TINK: it puts the key's id in front of each ciphertext.
 func (t Template) parameters() (key.Parameters, error) {
@@ -36,7 +43,7 @@ func (t Template) parameters() (key.Parameters, error) {
 	case XAES256GCM:
 		return xaesgcm.NewParameters(xaesgcm.VariantTink, xaesSaltSize)
 	default:
-		return nil, fmt.Errorf("%w: unknown key template %q: use %s or %s", ErrInvalid, string(t), AES256GCM, XAES256GCM)
+		return nil, fmt.Errorf("%w: unknown key template: use %s or %s", ErrInvalid, AES256GCM, XAES256GCM)
 	}
 }
 

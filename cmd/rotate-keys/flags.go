@@ -14,6 +14,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/strongroom/strongroom/keyring"
 )
 
 // maxActor bounds the name in the key history, in bytes.
@@ -27,6 +29,7 @@ type flags struct {
 	timeout     time.Duration
 	json        bool
 	logFormat   string
+	template    string // of init only
 }
 
 // settings are flags and environment, judged.
@@ -37,6 +40,7 @@ type settings struct {
 	timeout  time.Duration // 0: the subcommand's own
 	json     bool
 	logger   *slog.Logger
+	template keyring.Template
 }
 
 // environment names the variable of each flag that has one.
@@ -46,6 +50,7 @@ var environment = []struct{ flag, variable string }{
 	{"actor", "STRONGROOM_ACTOR"},
 	{"timeout", "STRONGROOM_TIMEOUT"},
 	{"log-format", "STRONGROOM_LOG_FORMAT"},
+	{"template", "STRONGROOM_TEMPLATE"},
 }
 
 func (f *flags) register(set *pflag.FlagSet) {
@@ -65,7 +70,7 @@ func (p *program) settings(cmd *cobra.Command) (*settings, error) {
 		return nil, err
 	}
 	f := p.flags
-	s := &settings{keks: f.keks, actor: f.actor, timeout: f.timeout, json: f.json}
+	s := &settings{keks: f.keks, actor: f.actor, timeout: f.timeout, json: f.json, template: keyring.Template(f.template)}
 	if f.timeout < 0 || (f.timeout == 0 && set.Changed("timeout")) {
 		return nil, usagef("--timeout: want a positive duration such as 90s or 5m")
 	}
@@ -74,6 +79,9 @@ func (p *program) settings(cmd *cobra.Command) (*settings, error) {
 	}
 	if !isName(s.actor) {
 		return nil, usagef("--actor: want a name of at most %d bytes on one line", maxActor)
+	}
+	if set.Lookup("template") != nil && s.template.Validate() != nil {
+		return nil, usagef("--template: want %s or %s", keyring.AES256GCM, keyring.XAES256GCM)
 	}
 	var err error
 	if s.logger, err = p.logger(f.logFormat); err != nil {
@@ -88,7 +96,7 @@ func (p *program) settings(cmd *cobra.Command) (*settings, error) {
 func (p *program) readEnvironment(set *pflag.FlagSet) error {
 	for _, e := range environment {
 		value := strings.TrimSpace(p.getenv(e.variable))
-		if value == "" || set.Changed(e.flag) {
+		if value == "" || set.Lookup(e.flag) == nil || set.Changed(e.flag) {
 			continue
 		}
 		values := []string{value}

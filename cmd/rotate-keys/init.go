@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/strongroom/strongroom/keyring"
 	"github.com/strongroom/strongroom/vault"
 )
 
@@ -28,11 +29,11 @@ every credential is lost; with it and a copy of the database, none is secret.
 
 With --json:
 
-  keks          [string]  the URIs of the KEKs, in order
+  keks          [string]  the URIs of the KEKs, in order; null if one could not be opened
   kekFilesMade  [string]  the paths of the KEK files that this run made; absent if none`
 
 func (p *program) initCommand() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Make the first keyset",
 		Long:  initHelp,
@@ -46,6 +47,9 @@ func (p *program) initCommand() *cobra.Command {
 			return p.act(cmd, s, initLimit, r, func(ctx context.Context) error { return r.run(ctx, s) })
 		},
 	}
+	cmd.Flags().StringVar(&p.flags.template, "template", string(keyring.AES256GCM),
+		"`KIND` of the first key: "+string(keyring.AES256GCM)+", or "+string(keyring.XAES256GCM)+" if more than 2^32 values will be sealed under one key")
+	return cmd
 }
 
 // initReport is what init did.

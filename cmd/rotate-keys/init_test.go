@@ -274,3 +274,13 @@ func requireOneKeyset(t *testing.T, db database) {
 	require.Equal(t, int64(1), one[int64](t, db, "SELECT count(*) FROM vault_keys"))
 	require.Equal(t, int64(1), one[int64](t, db, "SELECT count(*) FROM vault_key_events"))
 }
+
+func TestInitTakesATemplate(t *testing.T) {
+	t.Parallel()
+	db := migrated(t)
+	_, uri := kekFile(t)
+	_, stderr := db.runs(t, 2, "init", "--kek", uri, "--template", "AES128_GCM")
+	require.Contains(t, stderr, "XAES_256_GCM_192_BIT_NONCE")
+	db.runs(t, 0, "init", "--kek", uri, "--template", "XAES_256_GCM_192_BIT_NONCE")
+	require.Equal(t, "XAES_256_GCM_192_BIT_NONCE", one[string](t, db, `SELECT template FROM vault_keys`))
+}

@@ -29,7 +29,7 @@ func hasKeyset(ctx context.Context, pool *pgxpool.Pool) (bool, error) {
 
 // makeKeyset makes the keyset, or checks that the KEKs open the one that is there.
 func makeKeyset(ctx context.Context, pool *pgxpool.Pool, keks []*namedKEK, s *settings) (made bool, err error) {
-	c := &vault.Config{Actor: s.actor, Logger: s.logger, PollEvery: -1}
+	c := &vault.Config{Actor: s.actor, Logger: s.logger, PollEvery: -1, Template: s.template}
 	for _, k := range keks[1:] {
 		c.StandbyKEKs = append(c.StandbyKEKs, k.KEK)
 	}
