@@ -47,9 +47,9 @@ var (
 	// generation is written.
 	ErrKeysetRolledBack = errors.New("the database's keyset was rolled back")
 
-	// ErrKeysetCorrupt reports a keyset that unwraps but breaks the rules of
-	// its format: only AES256_GCM and
-	// XAES-256-GCM keys with the TINK prefix, one primary, at most one staged.
+	// ErrKeysetCorrupt reports a keyset that unwraps but breaks the rules: only
+	// enabled AES-256-GCM and XAES-256-GCM keys with the TINK prefix and distinct
+	// ids, one primary, at most one staged.
 	ErrKeysetCorrupt = errors.New("keyset is malformed")
 
 	// ErrClosed reports the use of a ring after Close.

@@ -138,7 +138,8 @@ func (k *Keyset) find(id uint32) (Key, bool) {
 // Fingerprint identifies the key material without revealing it: the first 16
 // bytes, in hex, of SHA-256 over the parts "strongroom/v1/fingerprint" and the
 // serialized keyset, encoded as in [Binding.AssociatedData]. Two keysets with
-// the same fingerprint hold the same keys in the same order.
+// the same fingerprint hold the same keys, in the same order, with the same
+// primary.
 func (k *Keyset) Fingerprint() (string, error) {
 	serialized, err := k.serialize()
 	if err != nil {
