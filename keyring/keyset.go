@@ -14,9 +14,12 @@ import (
 	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
-// MaxKeys is how many DEKs a keyset may hold. It is what fits into the 4,096
-// bytes that AWS KMS encrypts in one call.
-const MaxKeys = 40
+// How large a keyset may be: what AWS KMS encrypts in one call is 4,096 bytes.
+// That is 40 AES256_GCM keys, or 38 of XAES_256_GCM_192_BIT_NONCE.
+const (
+	MaxKeys        = 40
+	maxKeysetBytes = 4096
+)
 
 // KeyStatus is where a key stands in its life.
 type KeyStatus string

@@ -39,18 +39,31 @@ func Stage(t Template) Step {
 		if staged, ok := k.staged(); ok {
 			return nil, "", 0, fmt.Errorf("stage a key: %w: key %d is staged already; promote it first", ErrConflict, staged.ID)
 		}
-		if len(k.keys) >= MaxKeys {
-			return nil, "", 0, fmt.Errorf("stage a key: %w: the keyset holds %d keys, the most it can; destroy retired ones first",
-				ErrInvalid, len(k.keys))
-		}
 		manager := keyset.NewManagerFromHandle(k.handle)
 		id, err := addKey(manager, t)
 		if err != nil {
 			return nil, "", 0, err
 		}
 		next, err := fromManager(manager)
+		if err == nil {
+			err = next.checkSize()
+		}
 		return next, EventStage, id, err
 	}
+}
+
+// checkSize refuses a keyset that a KMS could not wrap.
+func (k *Keyset) checkSize() error {
+	serialized, err := k.serialize()
+	if err != nil {
+		return err
+	}
+	defer clear(serialized)
+	if len(k.keys) > MaxKeys || len(serialized) > maxKeysetBytes {
+		return fmt.Errorf("stage a key: %w: the keyset holds %d keys, and another does not fit; destroy retired ones first",
+			ErrInvalid, len(k.keys)-1)
+	}
+	return nil
 }
 
 // Promote makes the staged key primary and retires the primary.

@@ -81,6 +81,10 @@ func CreateLocalKEK(path string) (KEK, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create local KEK: %w", err)
 	}
+	kek, err := newLocalKEK(uri, handle)
+	if err != nil {
+		return nil, fmt.Errorf("create local KEK: %w", err)
+	}
 	var out bytes.Buffer
 	if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&out)); err != nil {
 		return nil, fmt.Errorf("create local KEK: %w", err)
@@ -89,7 +93,7 @@ func CreateLocalKEK(path string) (KEK, error) {
 	if err := writeNewFile(path, out.Bytes()); err != nil {
 		return nil, fmt.Errorf("create local KEK: %w", err)
 	}
-	return newLocalKEK(uri, handle)
+	return kek, nil
 }
 
 // openLocalKEK reads the file that a local-keyset:// URI names.
@@ -117,7 +121,7 @@ func openLocalKEK(path string) (KEK, error) {
 func newLocalKEK(uri string, handle *keyset.Handle) (KEK, error) {
 	primitive, err := aead.New(handle)
 	if err != nil {
-		return nil, errors.New("the keyset holds a key that is no AEAD key")
+		return nil, fmt.Errorf("the keyset's keys cannot be used for AEAD: %w", err)
 	}
 	return &localKEK{uri: uri, aead: primitive}, nil
 }

@@ -128,7 +128,7 @@ func TestLocalKEKRefusesWhatIsNoKeyset(t *testing.T) {
 	require.NoError(t, err)
 	writeTink(t, wrongKind, handle)
 	_, err = open(t, wrongKind)
-	require.ErrorContains(t, err, "no AEAD key")
+	require.ErrorContains(t, err, "cannot be used for AEAD")
 }
 
 func TestLocalKEKTakesFilesOfTinksOwnTools(t *testing.T) {

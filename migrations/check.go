@@ -21,7 +21,7 @@ type Querier = schema.Querier
 // Any other error (no connection, no permission) means that the schema could not be looked at.
 // vault.Open asks the same.
 //
-// It is one round trip. In a transaction, absent tables abort the transaction.
+// It is one round trip, in db's own exec mode. In a transaction, absent tables abort the transaction.
 func Check(ctx context.Context, db Querier) error {
 	err := schema.Check(ctx, db)
 	if errors.Is(err, ErrSchema) {

@@ -155,10 +155,14 @@ func sanitize(pg *pgconn.PgError) *pgconn.PgError {
 		SchemaName: pg.SchemaName, TableName: pg.TableName,
 		ColumnName: pg.ColumnName, ConstraintName: pg.ConstraintName,
 	}
-	// Class 22 (data exception) quotes the input; P0 is whatever a host's
-	// trigger raises.
-	if strings.HasPrefix(pg.Code, "22") || (strings.HasPrefix(pg.Code, "P0") && !strings.HasPrefix(pg.Message, "strongroom")) {
+	// Class 22 (data exception) quotes the input; P0 is whatever a trigger raises.
+	if strings.HasPrefix(pg.Code, "22") || (strings.HasPrefix(pg.Code, "P0") && !raisedByOurs(pg.Message)) {
 		clean.Message = "message withheld: it may quote data"
 	}
 	return clean
+}
+
+// raisedByOurs knows the messages of our own triggers, which say what to do.
+func raisedByOurs(message string) bool {
+	return strings.HasPrefix(message, "keyset ") || strings.HasPrefix(message, "vault_key")
 }

@@ -250,3 +250,23 @@ func TestTimesAreUTC(t *testing.T) {
 	require.Equal(t, time.UTC, i.CreatedAt.Location())
 	require.Zero(t, i.LastUsedAt)
 }
+
+// A trigger's message of ours passes; a host's may quote a row.
+func TestOnlyOurOwnTriggersAreQuoted(t *testing.T) {
+	t.Parallel()
+	s, pool, _ := withKeyset(t)
+	w, err := s.Load(t.Context(), "default")
+	require.NoError(t, err)
+	old := w.Version
+	w.Revision = strings.Repeat("r", 21) // another revision of the same generation
+	err = s.Swap(t.Context(), old, w, keyring.Event{Kind: "test", KeyID: w.Keys[0].ID, Actor: "test"})
+	require.ErrorContains(t, err, "the revision cannot change within generation 1")
+
+	_, err = pool.Exec(t.Context(), `
+		CREATE FUNCTION loud() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused: %', NEW; END $$;
+		CREATE TRIGGER loud BEFORE INSERT ON integrations FOR EACH ROW EXECUTE FUNCTION loud()`)
+	require.NoError(t, err)
+	_, err = s.Insert(t.Context(), store.Integration{ID: "i", WorkspaceID: "w", Platform: "slack", Name: "canary-name"}, store.Sealed{})
+	require.ErrorContains(t, err, "P0001")
+	require.NotContains(t, err.Error(), "canary-name")
+}
