@@ -67,6 +67,7 @@ func TestExpiryYears(t *testing.T) {
 		}
 		for _, at := range []time.Time{
 			date(1969, 12, 31), date(1, 1, 2), date(-5000, 1, 1), date(10000, 1, 1), date(294277, 1, 9), date(300000, 1, 1),
+			time.Date(9999, 12, 31, 20, 0, 0, 0, time.FixedZone("west", -12*3600)), time.Date(1970, 1, 1, 0, 0, 0, 0, time.FixedZone("east", 12*3600)),
 			time.Unix(1<<60, 0), time.Unix(-(1 << 60), 0), time.Unix(1<<62, 0), time.Unix(math.MaxInt64, 0), time.Unix(18446744073710, 0),
 		} {
 			require.ErrorIs(t, write(at), vault.ErrInvalid, "%s: year %d", name, at.Year())

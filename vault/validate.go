@@ -77,7 +77,7 @@ func (c Credentials) validate() error {
 				ErrInvalid, part.field, keyring.MaxPlaintext))
 		}
 	}
-	if at := c.ExpiresAt; !at.IsZero() && (at.Year() < 1970 || at.Year() > 9999) {
+	if year := c.ExpiresAt.UTC().Year(); !c.ExpiresAt.IsZero() && (year < 1970 || year > 9999) {
 		problems = append(problems, fmt.Errorf("%w: ExpiresAt: want a year from 1970 to 9999, or the zero time for a token that does not expire", ErrInvalid))
 	}
 	return errors.Join(problems...)

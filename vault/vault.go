@@ -125,7 +125,8 @@ func prepare(ctx context.Context, pool *pgxpool.Pool, kek keyring.KEK, c *Config
 		}
 	}
 	s := store.New(pool)
-	return config, keks, s, s.CheckSchema(ctx)
+	err := s.CheckSchema(ctx)
+	return config, keks, s, err
 }
 
 // Poll asks the database now whether the keyset changed, and loads it if so. The
