@@ -186,7 +186,7 @@ func writeNewFile(path string, content []byte) error {
 		if errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("%s: %w", path, fs.ErrExist)
 		}
-		return err
+		return fmt.Errorf("%w (the file system must have hard links)", err)
 	}
 	return syncFolder(filepath.Dir(path))
 }

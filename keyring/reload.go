@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// reloadTimeout bounds a look-up that several callers share, which no single
-// caller's context may end.
-const reloadTimeout = 30 * time.Second
+// storageTimeout bounds each question to the storage. A look-up that several
+// callers share is ended by none of their contexts.
+const storageTimeout = 30 * time.Second
 
 // Poll asks the storage now whether the keyset changed, and loads it if so. The
 // ring does this by itself every PollEvery. An error leaves the ring as it is.
@@ -66,9 +66,11 @@ func (r *Ring) reloadForAll() error {
 		return errRingClosed
 	}
 	defer r.life.leave()
-	ctx, cancel := context.WithTimeout(r.life.ctx, reloadTimeout)
-	defer cancel()
-	return r.reload(ctx)
+	err := r.reload(r.life.ctx)
+	if err != nil && r.life.ended() {
+		return errRingClosed
+	}
+	return err
 }
 
 // reload compares the stored version with the one that the ring held before it
@@ -76,7 +78,7 @@ func (r *Ring) reloadForAll() error {
 // the storage is asked.
 func (r *Ring) reload(ctx context.Context) error {
 	held := r.state.Load().version
-	stored, err := r.storage.Version(ctx, r.name)
+	stored, err := ask(ctx, r.storage.Version, r.name)
 	if err != nil {
 		return r.storageFailed(ctx, err)
 	}
@@ -88,7 +90,7 @@ func (r *Ring) reload(ctx context.Context) error {
 		r.noteOlder(held, stored)
 		return nil
 	}
-	w, err := r.storage.Load(ctx, r.name)
+	w, err := ask(ctx, r.storage.Load, r.name)
 	if err != nil {
 		return r.storageFailed(ctx, err)
 	}
@@ -97,6 +99,13 @@ func (r *Ring) reload(ctx context.Context) error {
 	}
 	r.noteCurrent(w.Version)
 	return nil
+}
+
+// ask puts a question to the storage, with a deadline of its own.
+func ask[T any](ctx context.Context, question func(context.Context, string) (T, error), name string) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, storageTimeout)
+	defer cancel()
+	return question(ctx, name)
 }
 
 // install unwraps a newer keyset and swaps it in. One caller at a time asks the

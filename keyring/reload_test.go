@@ -66,7 +66,7 @@ func TestCloseEndsALookUpThatIsUnderWay(t *testing.T) {
 	go func() { polled <- ring.Poll(t.Context()) }()
 	<-s.made
 	require.NoError(t, ring.Close(), "Close waits for the look-up, which its end cancels")
-	require.Error(t, <-polled)
+	require.ErrorIs(t, <-polled, keyring.ErrClosed)
 
 	step(t, m, kek, keyring.Stage(keyring.AES256GCM))
 	before := kek.unwraps.Load()
@@ -147,6 +147,32 @@ func TestADatabaseThatHangsIsReported(t *testing.T) {
 		h.on = true
 		<-time.After(time.Minute) // of the bubble's clock
 		require.ErrorIs(t, ring.Status().StorageErr, context.DeadlineExceeded)
+		require.NoError(t, ring.Close())
+	})
+}
+
+// A deadline of the KEK's own is its failure, however long it is: it is reported,
+// and the KEK then rests.
+func TestAHangingKEKIsReportedAndRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, kek := aVault(t)
+		config := quietConfig(nil)
+		config.KEKTimeout = 2 * time.Minute
+		ring, err := keyring.Load(t.Context(), m, []keyring.KEK{kek}, config)
+		require.NoError(t, err)
+		step(t, m, kek, keyring.Stage(keyring.AES256GCM), keyring.Promote())
+		_, newer, err := load(t, m, kek, nil).Seal([]byte("a token"), here)
+		require.NoError(t, err)
+		kek.breaks(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+		kek.unwraps.Store(0)
+		began := time.Now()
+		for range 3 {
+			_, err = ring.Open(t.Context(), newer, here)
+			require.ErrorIs(t, err, keyring.ErrKEKUnavailable)
+		}
+		require.Equal(t, config.KEKTimeout, time.Since(began), "one call; then it rests")
+		require.EqualValues(t, 1, kek.unwraps.Load())
+		require.ErrorIs(t, ring.Status().KEKErr, context.DeadlineExceeded)
 		require.NoError(t, ring.Close())
 	})
 }

@@ -192,9 +192,10 @@ func (r *Ring) PrimaryID() uint32 {
 	return 0
 }
 
-// Close stops the polling and what the ring asks of its storage, and waits for it
-// to end. Seal, Open and Poll fail with [ErrClosed] afterwards, in every view.
-// Calling it again does nothing.
+// Close stops the polling and what the ring asks of its own storage, and waits
+// for it to end; what a view of [Ring.Through] asks ends with its caller. Seal,
+// Open and Poll fail with [ErrClosed] afterwards, in every view. Calling it again
+// does nothing. A KEK or a log handler must not call it: it would wait for itself.
 func (r *Ring) Close() error {
 	r.life.end()
 	return nil

@@ -65,8 +65,7 @@ func (h *healthRecord) polled(now time.Time) {
 	h.status.StorageErr, h.status.StorageSince = nil, time.Time{}
 }
 
-// storageFailed records and passes on a failure of the ring's own storage. A
-// deadline that passed is one: nobody's but the look-up's own ends it.
+// storageFailed records and passes on a failure of the ring's own storage.
 func (r *Ring) storageFailed(ctx context.Context, err error) error {
 	if !r.joins || errors.Is(ctx.Err(), context.Canceled) {
 		return err

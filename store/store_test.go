@@ -270,3 +270,14 @@ func TestOnlyOurOwnTriggersAreQuoted(t *testing.T) {
 	require.ErrorContains(t, err, "P0001")
 	require.NotContains(t, err.Error(), "canary-name")
 }
+
+// On Citus constraint names carry a shard's number behind.
+func TestShardSuffixesAreUnderstood(t *testing.T) {
+	t.Parallel()
+	s, pool := migrated(t)
+	_, err := pool.Exec(t.Context(), `ALTER TABLE integrations RENAME CONSTRAINT integrations_workspace_id_fkey TO integrations_workspace_id_fkey_102008`)
+	require.NoError(t, err)
+	_, err = s.Insert(t.Context(), store.Integration{ID: "i", WorkspaceID: "absent", Platform: "slack", Name: "n"}, store.Sealed{})
+	require.ErrorIs(t, err, store.ErrNotFound)
+	require.ErrorContains(t, err, "workspace")
+}

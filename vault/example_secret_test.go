@@ -10,7 +10,7 @@ import (
 )
 
 func ExampleSecret() {
-	token := vault.NewSecret("xoxb-" + "1234")
+	token := vault.NewSecret("token-" + "1234")
 
 	fmt.Println("about to call Slack with", token)
 	fmt.Printf("%+v\n", struct{ Token vault.Secret }{token})
@@ -18,7 +18,7 @@ func ExampleSecret() {
 	_, err := json.Marshal(token)
 	fmt.Println("encoded:", err != nil)
 
-	fmt.Println("equal:", token.Equal(vault.NewSecret("xoxb-"+"1234")))
+	fmt.Println("equal:", token.Equal(vault.NewSecret("token-"+"1234")))
 	fmt.Println("revealed:", token.Reveal())
 
 	token.Clear()
@@ -28,6 +28,6 @@ func ExampleSecret() {
 	// {Token:[redacted]}
 	// encoded: true
 	// equal: true
-	// revealed: xoxb-1234
+	// revealed: token-1234
 	// cleared: 0
 }

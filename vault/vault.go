@@ -97,7 +97,7 @@ func (v *Vault) WithTx(tx pgx.Tx) *Integrations {
 
 // Close stops the vault's polling and waits for it, but no longer than ctx.
 // Calls that need a key return [ErrClosed] afterwards. It does not close the
-// pool. Calling it again does nothing.
+// pool. Calling it again does nothing. A KEK or a log handler must not call it.
 func (v *Vault) Close(ctx context.Context) error {
 	closed := make(chan error, 1)
 	go func() { closed <- v.ring.Close() }()

@@ -15,6 +15,7 @@ import (
 	"log"
 	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"text/tabwriter"
 
@@ -27,7 +28,10 @@ import (
 )
 
 func main() {
-	if err := run(context.Background()); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt) // Ctrl-C cleans up too
+	err := run(ctx)
+	stop()
+	if err != nil {
 		log.Fatal("quickstart: ", err)
 	}
 }
@@ -38,7 +42,7 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, cleanup(ctx)) }()
+	defer func() { err = errors.Join(err, cleanup(context.WithoutCancel(ctx))) }()
 	pool, err := pgxpool.New(ctx, url)
 	if err != nil {
 		return err

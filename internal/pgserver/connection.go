@@ -26,7 +26,8 @@ const socketPort = 5432
 // a superuser and needs no password. The URL stays the same after a Restart.
 func (s *Server) URL(database string) string {
 	u := url.URL{Scheme: "postgres", User: url.User(superuser), Path: "/" + database}
-	query := url.Values{"sslmode": {"disable"}}
+	// What the URL says, no PG… variable of the environment says otherwise.
+	query := url.Values{"sslmode": {"disable"}, "target_session_attrs": {"any"}}
 	if s.config.TCP {
 		u.Host = net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port))
 	} else {

@@ -34,6 +34,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // startLimit ends a start that hangs; a slow machine needs some seconds.
@@ -206,6 +208,9 @@ func (s *Server) awaitReady(ctx context.Context) error {
 		err := ping(ctx, s.URL("postgres"))
 		if err == nil {
 			return nil
+		}
+		if unusable := (*pgconn.ParseConfigError)(nil); errors.As(err, &unusable) {
+			return errors.New("the environment makes no connection possible: unset PGSERVICE and the other PG… variables")
 		}
 		select {
 		case <-s.supervisor.serverGone:
