@@ -5,6 +5,7 @@ package keyring_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -125,11 +126,11 @@ func TestAnOutageIsNotCorruption(t *testing.T) {
 // hung is a storage that does not answer.
 type hung struct {
 	*memory
-	on bool
+	on atomic.Bool
 }
 
 func (h *hung) Version(ctx context.Context, name string) (keyring.Version, error) {
-	if h.on {
+	if h.on.Load() {
 		<-ctx.Done()
 		return keyring.Version{}, ctx.Err()
 	}
@@ -144,7 +145,7 @@ func TestADatabaseThatHangsIsReported(t *testing.T) {
 		config.PollEvery = 10 * time.Second
 		ring, err := keyring.Load(t.Context(), h, []keyring.KEK{kek}, config)
 		require.NoError(t, err)
-		h.on = true
+		h.on.Store(true)
 		<-time.After(time.Minute) // of the bubble's clock
 		require.ErrorIs(t, ring.Status().StorageErr, context.DeadlineExceeded)
 		require.NoError(t, ring.Close())
