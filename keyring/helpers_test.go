@@ -163,6 +163,16 @@ func step(t testing.TB, m keyring.Storage, kek keyring.KEK, steps ...keyring.Ste
 	}
 }
 
+// sealedByANewer makes a new key primary and gives a value that a process which
+// has loaded it sealed.
+func sealedByANewer(t testing.TB, m keyring.Storage, kek keyring.KEK) []byte {
+	t.Helper()
+	step(t, m, kek, keyring.Stage(keyring.AES256GCM), keyring.Promote())
+	_, sealed, err := load(t, m, kek, nil).Seal([]byte("a token"), here)
+	require.NoError(t, err)
+	return sealed
+}
+
 var here = keyring.Binding{Table: "integrations", Column: "access_token", Tenant: "ws_1", Row: "row_1"}
 
 // associatedData encodes parts as SECURITY.md writes it down, apart from the

@@ -14,9 +14,6 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// MaxPlaintext is the most bytes that one value may have: 64 KiB.
-const MaxPlaintext = 64 << 10
-
 const (
 	headerSize = 5                    // 0x01 and the key id
 	minSealed  = headerSize + 12 + 16 // the header, a nonce and a tag
@@ -134,31 +131,14 @@ func (r *Ring) Through(s Storage) *Ring {
 }
 
 // Seal encrypts a value under the primary key, bound to b, and tells the key's
-// id. It does no I/O. A value is 1 to [MaxPlaintext] bytes and a binding has no
-// empty part, else [ErrInvalid]. Other errors: [ErrKeysetRolledBack],
-// [ErrKEKUnavailable] after a degraded start, [ErrClosed].
+// id. It does no I/O. Errors: those of [Ring.Sealer] and [Sealer.Seal].
 func (r *Ring) Seal(plaintext []byte, b Binding) (keyID uint32, sealed []byte, err error) {
-	s, err := r.sealing()
+	sealer, err := r.Sealer()
 	if err != nil {
 		return 0, nil, err
 	}
-	sealed, err = s.primary.seal(plaintext, b)
-	return s.primary.ID, sealed, err
-}
-
-// SealUnder is Seal under a given key of the keyset, which need not be the
-// primary: for a value that must share a key with its row's other values. A key
-// that is not in the keyset is [ErrUnknownKey].
-func (r *Ring) SealUnder(keyID uint32, plaintext []byte, b Binding) ([]byte, error) {
-	s, err := r.sealing()
-	if err != nil {
-		return nil, err
-	}
-	key := s.sealer(keyID)
-	if key == nil {
-		return nil, unknownKey("seal", keyID, s.version)
-	}
-	return key.seal(plaintext, b)
+	sealed, err = sealer.Seal(plaintext, b)
+	return sealer.KeyID(), sealed, err
 }
 
 // Open decrypts a value that was sealed with the same binding. When it meets a
@@ -221,18 +201,6 @@ func (c *core) usable() (*state, error) {
 	return s, nil
 }
 
-func (c *core) sealing() (*state, error) {
-	s, err := c.usable()
-	if err != nil {
-		return nil, err
-	}
-	if back := s.rolledBackTo; back != (Version{}) {
-		return nil, fmt.Errorf("seal: %w: it is at generation %d, this process holds %d: find out why, then write a newer generation",
-			ErrKeysetRolledBack, back.Generation, s.version.Generation)
-	}
-	return s, nil
-}
-
 // openingKey finds a key, and loads the keyset anew when it is not known. A
 // look-up that other callers share may have begun before the key was added, so
 // one that was joined and found nothing is made once more.
@@ -260,16 +228,6 @@ func (r *Ring) openingKey(ctx context.Context, id uint32) (*liveKey, error) {
 		return nil, fmt.Errorf("%w; looking for a newer one failed: %w", unknown, failure)
 	}
 	return nil, fmt.Errorf("%w: %w", ErrNotOpened, unknown)
-}
-
-func (k *liveKey) seal(plaintext []byte, b Binding) ([]byte, error) {
-	if len(plaintext) == 0 || len(plaintext) > MaxPlaintext {
-		return nil, fmt.Errorf("seal: %w: a value has 1 to %d bytes", ErrInvalid, MaxPlaintext)
-	}
-	if !b.complete() {
-		return nil, fmt.Errorf("seal: %w: the binding has an empty part", ErrInvalid)
-	}
-	return k.aead.Encrypt(plaintext, b.AssociatedData())
 }
 
 func unknownKey(op string, id uint32, v Version) error {

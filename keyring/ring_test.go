@@ -35,6 +35,29 @@ func TestSealOpen(t *testing.T) {
 	}
 }
 
+// The values of one row share a key, also if the ring loads a keyset without it
+// between the first and the second.
+func TestASealerKeepsItsKey(t *testing.T) {
+	t.Parallel()
+	m, kek := aVault(t)
+	ring := load(t, m, kek, nil)
+	sealer, err := ring.Sealer()
+	require.NoError(t, err)
+	one, err := sealer.Seal([]byte("one"), here)
+	require.NoError(t, err)
+	first := ring.PrimaryID()
+	step(t, m, kek, keyring.Stage(keyring.AES256GCM), keyring.Promote(), keyring.Destroy(first))
+	require.NoError(t, ring.Poll(t.Context()))
+	require.NotEqual(t, first, ring.PrimaryID())
+	two, err := sealer.Seal([]byte("two"), here)
+	require.NoError(t, err)
+	require.Equal(t, first, sealer.KeyID())
+	require.Equal(t, one[:5], two[:5])
+	back, err := ring.Open(t.Context(), two, here)
+	require.NoError(t, err)
+	require.Equal(t, "two", string(back))
+}
+
 func TestSealJudgesItsInput(t *testing.T) {
 	t.Parallel()
 	m, kek := aVault(t)
@@ -105,9 +128,7 @@ func TestUnknownKeyIsLoadedOnceForAThousandReaders(t *testing.T) {
 	t.Parallel()
 	m, kek := aVault(t)
 	old := load(t, m, kek, nil)
-	step(t, m, kek, keyring.Stage(keyring.AES256GCM), keyring.Promote())
-	_, sealed, err := load(t, m, kek, nil).Seal([]byte("a token"), here)
-	require.NoError(t, err)
+	sealed := sealedByANewer(t, m, kek)
 
 	kek.unwraps.Store(0)
 	m.loads.Store(0)
@@ -161,7 +182,7 @@ func TestAKeyThatLeftOpensForTheGraceTimeOnly(t *testing.T) {
 
 	_, err = ring.Open(t.Context(), sealed, here)
 	require.NoError(t, err, "a reader with an old snapshot is served")
-	_, err = ring.SealUnder(first, []byte("a token"), here)
+	_, err = ring.SealerUnder(first)
 	require.ErrorIs(t, err, keyring.ErrUnknownKey, "but nothing is sealed under it")
 	c.moves(time.Minute + time.Second)
 	_, err = ring.Open(t.Context(), sealed, here)
@@ -184,7 +205,7 @@ func TestRollbackIsNoticed(t *testing.T) {
 		require.NoError(t, ring.Poll(t.Context()))
 		_, _, err := ring.Seal([]byte("x"), here)
 		require.ErrorIs(t, err, keyring.ErrKeysetRolledBack, why)
-		_, err = ring.SealUnder(ring.PrimaryID(), []byte("x"), here)
+		_, err = ring.SealerUnder(ring.PrimaryID())
 		require.ErrorIs(t, err, keyring.ErrKeysetRolledBack, why)
 		_, err = ring.Open(t.Context(), sealed, here)
 		require.NoError(t, err, "opening goes on")

@@ -114,6 +114,10 @@ func TestARunningServiceDoesNotNoticeADeadKEK(t *testing.T) {
 	require.ErrorIs(t, err, vault.ErrKEKUnavailable)
 	_, err = degraded.Create(t.Context(), aSlack(i.WorkspaceID))
 	require.ErrorIs(t, err, vault.ErrKEKUnavailable)
+	bare := aSlack(i.WorkspaceID)
+	bare.Credentials = vault.Credentials{}
+	create(t, degraded, bare)
+	require.NoError(t, degraded.SetCredentials(t.Context(), i.Ref, vault.Credentials{}, vault.FieldRefreshToken), "removing needs no key")
 }
 
 // A restored backup: the database holds an older keyset than the process.

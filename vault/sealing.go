@@ -31,27 +31,38 @@ func column(s *store.Sealed, f Field) *store.Ciphertext {
 	}
 }
 
-// seal seals every secret that is there, all under one key: the primary.
+// seal seals every secret that is there, all under the primary key. Where there
+// is none no key is needed: that works after a degraded start and a rollback too.
 func (x *Integrations) seal(r Ref, c Credentials) (store.Sealed, error) {
-	return x.sealUnder(0, r, c)
+	if c.none() {
+		return store.Sealed{}, nil
+	}
+	sealer, err := x.ring.Sealer()
+	if err != nil {
+		return store.Sealed{}, err
+	}
+	return sealAll(sealer, r, c)
 }
 
-// sealUnder is seal under a given key; 0 means the primary.
+// sealUnder seals every secret that is there under a given key.
 func (x *Integrations) sealUnder(keyID uint32, r Ref, c Credentials) (store.Sealed, error) {
-	sealed := store.Sealed{KeyID: keyID}
+	sealer, err := x.ring.SealerUnder(keyID)
+	if err != nil {
+		return store.Sealed{}, err
+	}
+	return sealAll(sealer, r, c)
+}
+
+// sealAll seals under one key, since a row has one.
+func sealAll(sealer keyring.Sealer, r Ref, c Credentials) (store.Sealed, error) {
+	sealed := store.Sealed{KeyID: sealer.KeyID()}
 	for _, p := range c.parts() {
 		if p.secret.IsZero() {
 			continue
 		}
 		var value []byte
 		var err error
-		p.secret.view(func(plaintext []byte) {
-			if sealed.KeyID == 0 {
-				sealed.KeyID, value, err = x.ring.Seal(plaintext, binding(r, p.field))
-			} else {
-				value, err = x.ring.SealUnder(sealed.KeyID, plaintext, binding(r, p.field))
-			}
-		})
+		p.secret.view(func(plaintext []byte) { value, err = sealer.Seal(plaintext, binding(r, p.field)) })
 		if err != nil {
 			return store.Sealed{}, &FieldError{r, p.field, err}
 		}

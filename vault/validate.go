@@ -100,6 +100,11 @@ func (c Credentials) parts() []part {
 	return []part{{FieldWebhookSecret, c.WebhookSecret}, {FieldAccessToken, c.AccessToken}, {FieldRefreshToken, c.RefreshToken}}
 }
 
+// none tells whether there is no secret at all.
+func (c Credentials) none() bool {
+	return c.WebhookSecret.IsZero() && c.AccessToken.IsZero() && c.RefreshToken.IsZero()
+}
+
 // checkText refuses what Postgres cannot store or an index cannot hold.
 func checkText(name, text string, required bool, limit int) error {
 	switch {
